@@ -1,0 +1,58 @@
+"""A case: one patient at one time point, with the files of the sequences that exist."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from pmmsynth.modality import ordered, parse_modality
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+class Case(BaseModel):
+    """One line of the manifest. Paths are as found; nothing here reads a voxel.
+
+    Attributes:
+        dataset: Name of the dataset the case belongs to.
+        id: Unique in its dataset; letters, digits, dot, dash and underscore (it names folders).
+        subject: The patient. Two cases of one patient carry the same text, also across datasets.
+        session: Time point of the patient, or None.
+        split: train, val or test.
+        images: Canonical modality name to file; at least one.
+        lesion: Lesion mask, or None.
+        lesion_labels: What the mask's values mean ({1: "necrotic core", ...}); empty when unknown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    id: str
+    subject: str
+    session: str | None = None
+    split: Split = "train"
+    images: dict[str, Path]
+    lesion: Path | None = None
+    lesion_labels: dict[int, str] = {}
+
+    @field_validator("id")
+    @classmethod
+    def _is_a_folder_name(cls, value: str) -> str:
+        if not value or value.startswith(".") or not all(c.isalnum() or c in "._-" for c in value):
+            raise ValueError(f"case id {value!r} must be letters, digits, '.', '-' or '_'")
+        return value
+
+    @model_validator(mode="after")
+    def _has_ordered_images(self) -> "Case":
+        if not self.images:
+            raise ValueError(f"case {self.id} of {self.dataset} has no image")
+        named = {parse_modality(name): path for name, path in self.images.items()}
+        if len(named) != len(self.images):
+            raise ValueError(f"case {self.id} of {self.dataset} names a modality twice: {sorted(self.images)}")
+        object.__setattr__(self, "images", {name: named[name] for name in ordered(named)})
+        return self
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.images)

@@ -1,0 +1,21 @@
+"""The named tensor shapes that networks, losses and the loop hand to each other."""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Images = Float[Tensor, "batch modality height width"]
+"""Modality stack, values in [0, 1], background 0."""
+
+Image = Float[Tensor, "batch 1 height width"]
+"""One modality of a batch, values in [0, 1]."""
+
+Features = Float[Tensor, "batch channel height width"]
+
+Available = Bool[Tensor, "modality"]
+"""Which modalities are there (M), given (SC) or wanted: one vector for the whole batch, kept on the CPU."""
+
+DatasetId = Int[Tensor, ""]
+"""The dataset a batch comes from (n), one for the whole batch."""
+
+Embedding = Float[Tensor, "width"]
+"""D_emb of Eq. 1, one for the whole batch."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -108,11 +108,23 @@ def build(datasets: Sequence[str], cases: Sequence[Case], origin: str) -> Manife
         raise BadInput(f"{origin}: {first_message(error)}", "a consistent list of cases", "see above") from error
 
 
-def split_of(subject: str, seed: int, val: float, test: float) -> Split:
-    """The split of a patient: a hash of seed and patient, so it depends neither on order nor on other patients."""
-    digest = hashlib.sha256(f"{seed}:{subject}".encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
-    return "test" if position < test else "val" if position < test + val else "train"
+def split_patients(
+    subjects: Iterable[str], placed: Mapping[str, Split], *, seed: int, val: float, test: float
+) -> dict[str, Split]:
+    """The splits of one dataset's patients that are not yet in `placed`.
+
+    Patients are ranked by a hash of seed and name, and the ranking is cut: the first for test, the next for val, so
+    the numbers are exact and the result depends on no order of files. A split with a positive fraction gets at least
+    one of three or more patients. Patients placed before (by another dataset) keep their split and count.
+    """
+    everyone = set(subjects)
+    counts = Counter(placed[s] for s in everyone if s in placed)
+    free = sorted(everyone - set(placed), key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).digest())
+    least = int(len(everyone) >= 3)
+    wanted = [max(round(len(everyone) * share), least * (share > 0)) for share in (test, val)]
+    n_test = min(max(wanted[0] - counts["test"], 0), len(free))
+    n_val = min(max(wanted[1] - counts["val"], 0), len(free) - n_test)
+    return {s: "test" if i < n_test else "val" if i < n_test + n_val else "train" for i, s in enumerate(free)}
 
 
 def first_message(error: ValidationError) -> str:

@@ -6,10 +6,10 @@ from torch import Tensor
 Images = Float[Tensor, "batch modality height width"]
 """Modality stack, values in [0, 1], background 0."""
 
-Image = Float[Tensor, "batch 1 height width"]
+Image = Float[Tensor, "batch 1 _height _width"]
 """One modality of a batch, values in [0, 1]."""
 
-Features = Float[Tensor, "batch channel height width"]
+Features = Float[Tensor, "batch _channel _height _width"]
 
 Available = Bool[Tensor, "modality"]
 """Which modalities are there (M), given (SC) or wanted: one vector for the whole batch, kept on the CPU."""
@@ -17,5 +17,8 @@ Available = Bool[Tensor, "modality"]
 DatasetId = Int[Tensor, ""]
 """The dataset a batch comes from (n), one for the whole batch."""
 
-Embedding = Float[Tensor, "width"]
+Embedding = Float[Tensor, "embedding"]
 """D_emb of Eq. 1, one for the whole batch."""
+
+Scale = Float[Tensor, "channel"]
+"""gamma or beta of Eq. 2, one value per channel."""

@@ -70,6 +70,9 @@ def read_volume(path: Path, *, constant_ok: bool = False) -> Volume:
         shape = image.shape
         if len(shape) < 3 or any(n != 1 for n in shape[3:]):
             raise BadInput(f"{path}: {len(shape)}-D, shape {shape}", "one 3-D volume", "extract one volume first")
+        kind = image.get_data_dtype()
+        if kind.kind not in "iuf":
+            raise BadInput(f"{path}: voxels of type {kind}", "one real number a voxel", "export the magnitude image")
         data = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
     except (ImageFileError, EOFError, OSError, zlib.error, ValueError, OverflowError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -100,9 +103,7 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume, descriptio
     header["cal_min"] = header["cal_max"] = 0
     header["descrip"] = description.encode("ascii", "replace")[:79]
     header.extensions.clear()  # they may describe the patient
-    image = nib.Nifti1Image(data, None, header)
-    if not np.allclose(image.affine, like.affine):  # a Volume made in memory has an empty header
-        image = nib.Nifti1Image(data, like.affine, header)
+    image = nib.Nifti1Image(data, like.affine, header)  # leaves sform and qform alone when they agree with the affine
     with replacing(path) as temporary:
         nib.save(image, temporary)
 

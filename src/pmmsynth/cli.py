@@ -1,0 +1,283 @@
+"""The command line: one frozen dataclass per verb, whose `run` calls one library function."""
+
+import sys
+import traceback
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, UseAppendAction, subcommand
+
+from pmmsynth.console import Reporter
+from pmmsynth.errors import PmmsynthError, UsageError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What every verb understands."""
+
+    quiet: bool = field(default=False, kw_only=True)
+    """Print errors only."""
+    json: bool = field(default=False, kw_only=True)
+    """Print one JSON object per line instead of text."""
+
+    @property
+    def reporter(self) -> Reporter:
+        return Reporter(quiet=self.quiet, as_json=self.json)
+
+    def run(self) -> int:
+        """Do the work; returns the exit code."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Simulate(Verb):
+    """Make four simulated datasets with known truth, as ordinary NIfTI in four folder layouts."""
+
+    out: Positional[Path]
+    """Folder to make; cohorts.toml for prepare is written in it."""
+    cases: int = 12
+    """Cases per dataset."""
+    seed: int = 0
+    """Everything follows from it."""
+    jobs: int = 1
+    """Cases at a time."""
+    overwrite: bool = False
+    """Make cases again that are there."""
+
+    def run(self) -> int:
+        from pmmsynth.simulate import simulate
+
+        return simulate(
+            self.out, cases=self.cases, seed=self.seed, jobs=self.jobs, overwrite=self.overwrite, reporter=self.reporter
+        ).exit_code
+
+
+@dataclass(frozen=True)
+class Prepare(Verb):
+    """Bring the cases of a cohort file into a store; only what is missing or has changed is done."""
+
+    cohorts: Positional[Path]
+    """The cohort file (cohorts.toml)."""
+    out: Path
+    """The store."""
+    matrix: int = 192
+    """Pixels per side."""
+    inplane_mm: float = 1.0
+    """Pixel size."""
+    jobs: int = 1
+    """Cases at a time."""
+    overwrite: bool = False
+    """Prepare every case again."""
+
+    def run(self) -> int:
+        from pmmsynth.prepare import prepare
+
+        return prepare(
+            self.cohorts,
+            self.out,
+            matrix=self.matrix,
+            inplane_mm=self.inplane_mm,
+            jobs=self.jobs,
+            overwrite=self.overwrite,
+            reporter=self.reporter,
+        ).exit_code
+
+
+@dataclass(frozen=True)
+class Train(Verb):
+    """Train one model on all datasets of a store; the same command again goes on where it stopped."""
+
+    store: Positional[Path]
+    """What prepare wrote."""
+    out: Path
+    """The run folder."""
+    preset: Literal["paper", "small", "tiny"] = "small"
+    """Settings to start from."""
+    config: Path | None = None
+    """A TOML file of settings, instead of a preset."""
+    epochs: int | None = None
+    """Epochs in all."""
+    constant_epochs: int | None = None
+    """Epochs before the learning rate begins to fall."""
+    batch_size: int | None = None
+    """Slices per step."""
+    learning_rate: float | None = None
+    """Of Adam."""
+    precision: Literal["auto", "bf16-mixed", "32-true"] | None = None
+    """bf16 where the hardware has it."""
+    seed: int | None = None
+    """Of weights, order and conditions."""
+    devices: int = 1
+    """Processes per node."""
+    nodes: int = 1
+    """Number of nodes."""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Kind of device."""
+    dry_run: bool = False
+    """Print the settings and the plan, do nothing."""
+
+    def run(self) -> int:
+        from pmmsynth.store import Store
+        from pmmsynth.train import PRESETS, TrainConfig, describe, train
+
+        base = TrainConfig.read(self.config) if self.config else PRESETS[self.preset]()
+        names = ("epochs", "constant_epochs", "batch_size", "learning_rate", "precision", "seed")
+        chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if "epochs" in chosen and "constant_epochs" not in chosen:
+            chosen["constant_epochs"] = base.constant_epochs * chosen["epochs"] // base.epochs
+        try:
+            config = replace(base, **chosen)
+        except ValueError as error:
+            raise UsageError(f"found {error}; expected settings that fit together; correct them") from error
+        store = Store(self.store)
+        if self.dry_run:
+            print(describe(store, config.resolved()))
+            return 0
+        model = train(
+            store,
+            self.out,
+            config,
+            devices=self.devices,
+            nodes=self.nodes,
+            accelerator=self.accelerator,
+            reporter=self.reporter,
+        )
+        self.reporter.say(f"model: {model}", model=model)
+        return 0
+
+
+@dataclass(frozen=True)
+class Synthesize(Verb):
+    """Make the sequences a patient lacks, on the native grid, as BIDS derivatives with a sidecar each."""
+
+    model: Positional[Path]
+    """A model or run folder."""
+    cases: Positional[Path | None] = None
+    """A folder of cases or a manifest.jsonl."""
+    input: UseAppendAction[tuple[str, ...]] = ()
+    """One sequence as MODALITY=PATH; give it once per sequence."""
+    subject: str | None = None
+    """Label of the patient in the output names, with --input."""
+    dataset: str | None = None
+    """The training dataset the patients belong to; a manifest says its own."""
+    targets: str = "missing"
+    """missing, all, or names such as t1c,flair; a sequence that is given is made from the others."""
+    out: Path = Path("synthesized")
+    """Root of the derivatives."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    overwrite: bool = False
+    """Make volumes again that are there."""
+
+    def run(self) -> int:
+        from pmmsynth.infer import Synthesizer, case_of_inputs, find_cases, synthesize_cases
+
+        if (self.cases is None) == (not self.input):
+            raise UsageError("found both or neither of CASES and --input; expected one of them; choose one")
+        cases = find_cases(self.cases) if self.cases else [case_of_inputs(self.input, self.subject)]
+        return synthesize_cases(
+            Synthesizer.load(self.model, self.device),
+            cases,
+            self.out,
+            dataset=self.dataset,
+            targets=self.targets,
+            overwrite=self.overwrite,
+            reporter=self.reporter,
+        ).exit_code
+
+
+@dataclass(frozen=True)
+class Evaluate(Verb):
+    """Score models and the trivial floors on a store's test cases: rows, tables, figures."""
+
+    store: Positional[Path]
+    """What prepare wrote."""
+    out: Path
+    """Folder for scores.jsonl, tables and figures."""
+    model: UseAppendAction[tuple[str, ...]] = ()
+    """A model as NAME=FOLDER or FOLDER; give it once per model."""
+    tasks: str = "paper"
+    """paper, grid (every source set to every target), or tasks such as "T1->T1C, T1+T2->FLAIR"."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which cases."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+    def run(self) -> int:
+        from pmmsynth.evaluate import evaluate
+        from pmmsynth.infer import StoredMethod
+        from pmmsynth.store import Store
+
+        store = Store(self.store)
+        models: dict[str, StoredMethod] = {}
+        for text in self.model:
+            name, equals, folder = text.partition("=")
+            label = name if equals else "PMM-Synth"
+            if label in models:
+                raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
+            models[label] = StoredMethod.load(Path(folder if equals else text), store, self.device)
+        selection = self.tasks if self.tasks in ("paper", "grid") else [t.strip() for t in self.tasks.split(",")]
+        evaluate(store, models, selection, self.out, split=self.split, reporter=self.reporter)
+        return 0
+
+
+@dataclass(frozen=True)
+class Demo(Verb):
+    """See it work: simulate, prepare, train, synthesize and evaluate, then one page with the result."""
+
+    out: Path = Path("demo")
+    """Folder for everything."""
+    jobs: int = 2
+    """Cases at a time."""
+
+    def run(self) -> int:
+        from pmmsynth.demo import demo
+
+        demo(self.out, jobs=self.jobs, reporter=self.reporter)
+        return 0
+
+
+Command = (
+    Annotated[Simulate, subcommand("simulate")]
+    | Annotated[Prepare, subcommand("prepare")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Synthesize, subcommand("synthesize")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Demo, subcommand("demo")]
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code of architecture: 0, 2, 3, 4, 5, 70, 130."""
+    try:
+        verb: Verb = tyro.cli(
+            Command,
+            prog="pmmsynth",
+            description="Synthesize the MRI sequences a patient lacks from those the patient has.",
+            args=arguments,
+        )
+    except SystemExit as error:
+        return 2 if error.code else 0
+    try:
+        return verb.run()
+    except PmmsynthError as error:
+        print(f"pmmsynth: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(
+            f"pmmsynth: found {error}; expected to read and write there; check space and permissions", file=sys.stderr
+        )
+        return 4
+    except KeyboardInterrupt:
+        return 130
+    except Exception:
+        traceback.print_exc()
+        print("pmmsynth: a fault of the program; please report the lines above", file=sys.stderr)
+        return 70
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

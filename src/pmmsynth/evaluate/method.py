@@ -1,0 +1,64 @@
+"""What can be scored: a function from the given sequences of a case to the wanted one. It never sees the truth."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pmmsynth.metrics import Mask
+from pmmsynth.modality import Task
+from pmmsynth.store import CaseRecord
+
+Stack = NDArray[np.float32]
+
+
+class Synthesize(Protocol):
+    """Make the target's slices from the sources' slices.
+
+    Args:
+        images: (source, slice, row, column), in the order of `sources`; scored slices only.
+        sources: Names of the given modalities.
+        target: Name of the wanted one.
+        case: What is known of the case besides its voxels, above all its dataset.
+
+    Returns:
+        (slice, row, column); clipping and masking by the brain follow, for every method alike.
+    """
+
+    def __call__(self, images: Stack, sources: tuple[str, ...], target: str, case: CaseRecord) -> Stack: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method as it is scored.
+
+    Attributes:
+        synthesize: The function.
+        digest: Identifies weights or fit; scores of another digest are never mixed with it.
+        tasks: Those it can do, as text; None means all. Others leave their cell empty.
+    """
+
+    synthesize: Synthesize
+    digest: str
+    tasks: Collection[str] | None = None
+
+    def can(self, task: Task) -> bool:
+        return self.tasks is None or str(task) in self.tasks
+
+    def run(self, images: Stack, modalities: tuple[str, ...], task: Task, case: CaseRecord, brain: Mask) -> Stack:
+        """Synthesize from a copy of the sources alone; in [0, 1] and 0 outside the brain.
+
+        Args:
+            images: (modality, slice, row, column) of all the case has.
+            modalities: What each row of `images` is.
+            task: What to make from what.
+            case: Goes to the method.
+            brain: (slice, row, column).
+        """
+        given = images[[modalities.index(s) for s in task.sources]]
+        made = np.asarray(self.synthesize(given, task.sources, task.target, case))
+        if made.shape != brain.shape or not np.isfinite(made).all():
+            raise ValueError(f"a method gave shape {made.shape} or non-finite values; expected {brain.shape}, finite")
+        return np.where(brain, made.clip(0, 1), 0).astype(np.float32)

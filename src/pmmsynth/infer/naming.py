@@ -1,0 +1,45 @@
+"""Where a synthesized volume goes: BIDS derivatives with `desc-synth`, so that none passes for an acquired one."""
+
+import re
+from pathlib import Path
+
+from pmmsynth.case import Case
+
+_FORMS = {
+    "T1": ("anat", "", "T1w"),
+    "T2": ("anat", "", "T2w"),
+    "T1C": ("anat", "ce-gadolinium_", "T1w"),
+    "FLAIR": ("anat", "", "FLAIR"),
+    "PD": ("anat", "", "PDw"),
+    "DWI": ("dwi", "", "trace"),
+    "ADC": ("dwi", "", "ADC"),
+}
+"""Modality to (folder, entity before desc, suffix)."""
+
+
+def label(text: str) -> str:
+    """What BIDS allows in a label: letters and digits."""
+    return re.sub(r"[^A-Za-z0-9]", "", text)
+
+
+def subject_and_session(case: Case) -> tuple[str, str | None]:
+    """The labels of a case: its own `sub-` and `ses-` where the id has them, else the id without other signs."""
+    found = re.fullmatch(r"sub-([A-Za-z0-9]+)(?:_?ses-([A-Za-z0-9]+))?", case.id)
+    if found:
+        return found[1], found[2]
+    return label(case.id), None
+
+
+def output_path(root: Path, case: Case, modality: str) -> Path:
+    """`root/sub-01/[ses-1/]anat/sub-01_[ses-1_]desc-synth_FLAIR.nii.gz` and its like."""
+    subject, session = subject_and_session(case)
+    folder, entity, suffix = _FORMS.get(modality, ("anat", "", modality))
+    place, prefix = root / f"sub-{subject}", f"sub-{subject}_"
+    if session:
+        place, prefix = place / f"ses-{session}", f"{prefix}ses-{session}_"
+    return place / folder / f"{prefix}{entity}desc-synth_{suffix}.nii.gz"
+
+
+def sidecar_path(image: Path) -> Path:
+    """The `.json` beside an image."""
+    return image.with_name(image.name.removesuffix(".nii.gz") + ".json")

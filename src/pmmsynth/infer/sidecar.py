@@ -1,0 +1,50 @@
+"""The JSON beside a synthesized volume: what it is, what it was made from and by what."""
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from pmmsynth.infer.synthesizer import Synthesis, Synthesizer
+
+
+def sidecar(
+    made: Synthesis, model: Synthesizer, digests: dict[str, str], names: dict[str, str], chosen: str
+) -> dict[str, Any]:
+    """The sidecar of one volume: BIDS fields first, then ours.
+
+    Args:
+        made: The volume.
+        model: What made it.
+        digests: sha256 of every source file.
+        names: File name of every source, without its folders (they may name the patient).
+        chosen: How the dataset was chosen: "by --dataset", "by the manifest".
+    """
+    return {
+        "Description": f"Synthetic {made.target} from {' + '.join(made.sources)} by a neural network; not acquired",
+        "SyntheticImage": True,
+        "SkullStripped": True,
+        "SpatialReference": names[made.reference],
+        "Sources": [names[m] for m in made.sources],
+        "Target": made.target,
+        "InputSequences": [{"Name": m, "File": names[m], "SHA256": digests[m]} for m in made.sources],
+        "Model": {
+            "Name": model.card.method,
+            "WeightsSHA256": model.card.weights_sha256,
+            "Training": model.card.training,
+        },
+        "Dataset": {"Name": made.dataset, "ID": model.card.dataset(made.dataset).id, "HowChosen": chosen},
+        "IntensityMapping": {
+            "Formula": "value = a * unit + b, unit in [0, 1]",
+            "a": made.intensity.scale,
+            "b": 0.0,
+            "Kind": made.intensity.kind,
+            "Range": [0.0, made.intensity.scale],
+            "StatisticsFrom": made.intensity_from,
+        },
+        "Units": made.intensity.units,
+        "Geometry": {"Reference": made.reference, "Resampled": made.resampled},
+        "IntendedUse": model.card.intended_use,
+        "SoftwareVersion": version("pmmsynth"),
+        "Device": model.device.type,
+        "Date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,50 @@
+"""A model on prepared cases of a store: what evaluation calls."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pmmsynth.errors import UsageError
+from pmmsynth.infer.synthesizer import Synthesizer
+from pmmsynth.predict import predict
+from pmmsynth.store import PreparedCase, Store
+
+
+@dataclass(frozen=True)
+class StoredMethod:
+    """A trained model as a method of the comparison: given slices of a prepared case to wanted slices."""
+
+    model: Synthesizer
+
+    @classmethod
+    def load(cls, folder: Path, store: Store, device: str = "auto") -> "StoredMethod":
+        """Load a model and make sure it was trained on slices like those of the store."""
+        model = Synthesizer.load(folder, device)
+        ours, theirs = (model.card.matrix, model.card.inplane_mm), (store.record.matrix, store.record.inplane_mm)
+        if ours != theirs:
+            raise UsageError(
+                f"found a model for {ours[0]} pixels of {ours[1]:g} mm and a store of {theirs[0]} pixels of "
+                f"{theirs[1]:g} mm; expected the same; prepare a store with --matrix {ours[0]} --inplane-mm {ours[1]:g}"
+            )
+        return cls(model)
+
+    def __call__(
+        self, images: NDArray[np.float32], sources: tuple[str, ...], target: str, case: PreparedCase
+    ) -> NDArray[np.float32]:
+        """Synthesize (slice, row, column) from (source, slice, row, column)."""
+        card = self.model.card
+        stack = torch.zeros((images.shape[1], len(card.modalities), *images.shape[2:]))
+        for name, image in zip(sources, images, strict=True):
+            stack[:, card.modalities.index(name)] = torch.from_numpy(np.asarray(image, np.float32))
+        outputs = predict(
+            self.model.generator,
+            stack,
+            sources=card.mask(sources),
+            dataset=card.dataset(case.record.dataset).id,
+            targets=card.mask((target,)),
+            device=self.model.device,
+        )
+        return outputs[:, card.modalities.index(target)].numpy()

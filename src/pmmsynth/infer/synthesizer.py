@@ -1,0 +1,186 @@
+"""The model as a person uses it: volumes in, volumes out, on the grid and in the range they belong to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from pmmsynth.errors import UsageError
+from pmmsynth.modality import ordered, parse_modality
+from pmmsynth.model import ModelCard, load_model
+from pmmsynth.nets import PMMSynth
+from pmmsynth.predict import predict
+from pmmsynth.prepare import Prepared, prepare_volumes, to_native
+from pmmsynth.store import Intensity
+from pmmsynth.volume import Volume, read_volume
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """One synthesized volume.
+
+    Attributes:
+        volume: On the native grid of the reference; 0 outside the brain.
+        target: Its modality.
+        sources: What it was made from.
+        reference: The source whose grid it is on.
+        dataset: The style it is in.
+        intensity: The mapping of the model's [0, 1] to its values.
+        intensity_from: The dataset the mapping was measured on; "all datasets" when this one never had the target.
+        resampled: Whether the way to the model's grid and back interpolates.
+    """
+
+    volume: Volume
+    target: str
+    sources: tuple[str, ...]
+    reference: str
+    dataset: str
+    intensity: Intensity
+    intensity_from: str
+    resampled: bool
+
+
+@dataclass(frozen=True)
+class Synthesizer:
+    """A trained model with its card.
+
+    Example:
+        made = Synthesizer.load("model").synthesize(t1="t1.nii.gz", t2="t2.nii.gz", dataset="BraTS")
+        made["FLAIR"].volume.data
+    """
+
+    generator: PMMSynth
+    card: ModelCard
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> "Synthesizer":
+        """Read a model or run folder. Raises BadInput if it is damaged; runs no code from it."""
+        generator, card = load_model(Path(folder))
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(generator.to(device), card, torch.device(device))
+
+    def synthesize(
+        self, *, dataset: str, targets: str | Sequence[str] = "missing", **sequences: str | Path | Volume
+    ) -> dict[str, Synthesis]:
+        """Synthesize from volumes or files named by modality (`t1=...`, `flair=...`).
+
+        Args:
+            dataset: The dataset the patient belongs to, by its name in the model.
+            targets: "missing" (what the model knows and is not given), "all", or names. A target that is given is
+                made from the others, never from itself.
+            sequences: Registered, skull-stripped sequences of one patient.
+
+        Raises:
+            BadInput: If a volume is unfit.
+            UsageError: If a name is unknown to the model, or nothing is left to make a target from.
+        """
+        volumes = {
+            parse_modality(name): value if isinstance(value, Volume) else read_volume(Path(value))
+            for name, value in sequences.items()
+        }
+        if len(volumes) != len(sequences):
+            raise UsageError(f"found a modality twice in {', '.join(sequences)}; expected each once; leave one out")
+        return self.synthesize_volumes(volumes, dataset, self.targets(tuple(volumes), targets))
+
+    def targets(self, given: Sequence[str], wanted: str | Sequence[str]) -> tuple[str, ...]:
+        """The modalities "missing", "all" or a list of names stand for."""
+        if not given:
+            raise UsageError("found no sequence; expected at least one; give for example --input t1=t1.nii.gz")
+        self.card.mask(tuple(given))
+        if wanted == "missing":
+            return tuple(m for m in self.card.modalities if m not in given)
+        if wanted == "all":
+            return tuple(m for m in self.card.modalities if set(given) - {m})
+        names = wanted.split(",") if isinstance(wanted, str) else wanted
+        chosen = ordered(parse_modality(n) for n in names)
+        self.card.mask(chosen)
+        for name in chosen:
+            if not set(given) - {name}:
+                raise UsageError(f"found {name} as the only source of {name}; expected another; give one more sequence")
+        return chosen
+
+    def synthesize_volumes(
+        self, volumes: Mapping[str, Volume], dataset: str, targets: Sequence[str]
+    ) -> dict[str, Synthesis]:
+        """As `synthesize`, for canonical names and targets already chosen."""
+        number = self.card.dataset(dataset).id
+        made: dict[str, Synthesis] = {}
+        for sources, together in _by_sources(tuple(volumes), targets).items():
+            prepared = prepare_volumes(
+                {m: volumes[m] for m in sources}, matrix=self.card.matrix, inplane_mm=self.card.inplane_mm
+            )
+            outputs = self._outputs(prepared, sources, number, together)
+            for target in together:
+                made[target] = self._on_native(outputs[target], prepared, target, sources, dataset)
+        return {target: made[target] for target in targets}
+
+    def _outputs(
+        self, prepared: Prepared, sources: tuple[str, ...], dataset: int, targets: tuple[str, ...]
+    ) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        """Per target the unit-range stack on the prepared grid, 0 outside the brain; empty slices do not run."""
+        filled = np.flatnonzero(prepared.brain.any((1, 2)))
+        images = torch.zeros((len(filled), len(self.card.modalities), *prepared.brain.shape[1:]))
+        for name in sources:
+            row = prepared.images[prepared.modalities.index(name), filled]
+            images[:, self.card.modalities.index(name)] = torch.from_numpy(row)
+        made = predict(
+            self.generator,
+            images,
+            sources=self.card.mask(sources),
+            dataset=dataset,
+            targets=self.card.mask(targets),
+            device=self.device,
+        ).numpy()
+        outputs = {}
+        for target in targets:
+            stack = np.zeros(prepared.brain.shape, np.float32)
+            stack[filled] = made[:, self.card.modalities.index(target)]
+            outputs[target] = stack * prepared.brain
+        return outputs
+
+    def _on_native(
+        self,
+        stack: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+        prepared: Prepared,
+        target: str,
+        sources: tuple[str, ...],
+        dataset: str,
+    ) -> Synthesis:
+        intensity, origin = self._intensity(dataset, target)
+        native = prepared.native
+        brain = to_native(prepared.brain.astype(np.float32), prepared.prepared, native.grid)
+        data = to_native(stack, prepared.prepared, native.grid) * (brain > 0.5) * np.float32(intensity.scale)
+        spacing = sorted(np.round(native.grid.spacing, 6).tolist())
+        return Synthesis(
+            volume=Volume(data, native.affine, native.header),
+            target=target,
+            sources=sources,
+            reference=prepared.reference,
+            dataset=dataset,
+            intensity=intensity,
+            intensity_from=origin,
+            resampled=spacing != sorted(np.round(prepared.prepared.spacing, 6).tolist()),
+        )
+
+    def _intensity(self, dataset: str, target: str) -> tuple[Intensity, str]:
+        """The mapping of the dataset, or the median over those that have the target when this one never had it."""
+        own = self.card.dataset(dataset).intensity.get(target)
+        if own:
+            return own, dataset
+        others = [d.intensity[target] for d in self.card.datasets if target in d.intensity]
+        chosen = [i for i in others if i.units == others[0].units]
+        return others[0].model_copy(update={"scale": median(i.scale for i in chosen)}), "all datasets"
+
+
+def _by_sources(given: tuple[str, ...], targets: Sequence[str]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Targets grouped by what they may be made from."""
+    groups: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for target in targets:
+        sources = ordered(m for m in given if m != target)
+        groups[sources] = (*groups.get(sources, ()), target)
+    return groups

@@ -1,0 +1,59 @@
+"""BIDS: sub-*/[ses-*]/{anat,dwi,perf}, lesion masks under derivatives/ (or beside the images)."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import nibabel as nib
+from nibabel.filebasedimages import ImageFileError
+
+from pmmsynth.case import Case
+from pmmsynth.intake.files import stem, volumes_under
+
+SUFFIX = {"t1w": "T1", "t2w": "T2", "flair": "FLAIR", "adc": "ADC", "trace": "DWI", "dwi": "DWI", "pdw": "PD"}
+DATATYPES = ("anat", "dwi", "perf")
+
+Key = tuple[str, str | None]
+
+
+def find(root: Path, dataset: str) -> list[Case]:
+    """One case per subject and session; of several runs or acquisitions the first by name, `trace` before `dwi`."""
+    images: dict[Key, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    lesions: dict[Key, Path] = {}
+    for path in volumes_under(root):
+        folders = path.relative_to(root).parts[:-1]
+        *parts, suffix = stem(path).split("_")
+        entities = dict(p.partition("-")[::2] for p in parts)
+        if "sub" not in entities:
+            continue
+        key = f"sub-{entities['sub']}", f"ses-{entities['ses']}" if "ses" in entities else None
+        if suffix.lower() == "mask":
+            if "lesion" in (entities.get("label", "") + entities.get("desc", "")).lower():
+                lesions.setdefault(key, path)
+        elif "derivatives" not in folders and folders and folders[-1] in DATATYPES and suffix.lower() in SUFFIX:
+            name = "T1C" if "ce" in entities and suffix.lower() == "t1w" else SUFFIX[suffix.lower()]
+            if suffix.lower() != "dwi" or _is_3d(path):
+                images[key][name].append(path)
+    return [
+        Case(
+            dataset=dataset,
+            id="_".join(k for k in key if k),
+            subject=f"{dataset}:{key[0]}",
+            session=key[1],
+            images={name: min(paths, key=_preference) for name, paths in images[key].items()},
+            lesion=lesions.get(key),
+            lesion_labels={1: "lesion"} if key in lesions else {},
+        )
+        for key in sorted(images, key=lambda k: (k[0], k[1] or ""))
+    ]
+
+
+def _preference(path: Path) -> tuple[bool, str]:
+    return stem(path).lower().endswith("_dwi"), str(path)
+
+
+def _is_3d(path: Path) -> bool:
+    """A trace-weighted image rather than the raw 4-D series; a file that cannot be read is left for prepare to name."""
+    try:
+        return all(n == 1 for n in nib.Nifti1Image.from_filename(path).shape[3:])
+    except (ImageFileError, OSError, EOFError):
+        return True

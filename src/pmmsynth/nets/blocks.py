@@ -1,0 +1,47 @@
+"""The convolutional block every stream is built of: convolution, instance norm, modulation (PFM), ReLU."""
+
+from torch import nn
+from torch.nn import functional as F
+
+from pmmsynth.nets.modulation import Modulation
+from pmmsynth.tensors import Embedding, Features
+
+
+class ConvBlock(nn.Module):
+    """Convolution, instance normalisation, modulation by the dataset (Eq. 2-3), ReLU.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        kernel: Odd kernel size; the size is kept (before the stride) by zeros.
+        stride: 1, or 2 to halve the size.
+        embedding: Length of D_emb.
+        activate: False leaves the ReLU out (before a residual sum).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, embedding: int, activate: bool = True
+    ) -> None:
+        super().__init__()
+        # no bias: the normalisation would remove it
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.modulation = Modulation(outputs, embedding=embedding)
+        self.activate = activate
+
+    def forward(self, features: Features, embedding: Embedding) -> Features:
+        gamma, beta = self.modulation(embedding)
+        # Eq. 3, F * (gamma + 1) + beta, is the affine part of the normalisation: one pass over the features
+        features = F.instance_norm(self.convolution(features), weight=gamma + 1, bias=beta)
+        return F.relu(features) if self.activate else features
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutional blocks and the identity; no activation after the sum."""
+
+    def __init__(self, channels: int, *, embedding: int) -> None:
+        super().__init__()
+        self.first = ConvBlock(channels, channels, embedding=embedding)
+        self.second = ConvBlock(channels, channels, embedding=embedding, activate=False)
+
+    def forward(self, features: Features, embedding: Embedding) -> Features:
+        return features + self.second(self.first(features, embedding), embedding)

@@ -1,0 +1,60 @@
+"""The PMM-Synth generator: any sources to any targets, personalized by the dataset."""
+
+import torch
+from torch import nn
+
+from pmmsynth.nets.decoders import DecodingStream
+from pmmsynth.nets.encoders import EncodingStream
+from pmmsynth.nets.modulation import DatasetEmbedding
+from pmmsynth.nets.unify import FeatureUnification
+from pmmsynth.tensors import Available, DatasetId, Images
+
+
+class PMMSynth(nn.Module):
+    """Common and specific encoding streams, feature unification at three scales, one decoding stream per modality.
+
+    Streams of modalities that are neither given nor wanted do not run. The output is the mean of the sources plus
+    what the decoder adds; it is not bounded (see docs/explanation/decisions.md).
+
+    Args:
+        modalities: Number of modalities |C|.
+        width: Channels c of the first scale (64 at the paper's scale).
+        residual_blocks: Per stream, at the coarsest scale.
+        embedding: Length of D_emb.
+    """
+
+    def __init__(self, *, modalities: int, width: int = 64, residual_blocks: int = 3, embedding: int = 64) -> None:
+        super().__init__()
+        sizes = {"width": width, "residual_blocks": residual_blocks, "embedding": embedding}
+        self.embedding = DatasetEmbedding(width=embedding)
+        self.common = EncodingStream(modalities, **sizes)
+        self.specific = nn.ModuleList(EncodingStream(1, **sizes) for _ in range(modalities))
+        self.unify = nn.ModuleList(FeatureUnification(n * width) for n in (1, 2, 4))
+        self.decoders = nn.ModuleList(DecodingStream(**sizes) for _ in range(modalities))
+
+    def forward(self, images: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
+        """Synthesize `targets` from `sources`.
+
+        Args:
+            images: Height and width divisible by 4. What stands in a modality that is not a source has no influence.
+            sources: SC, at least one.
+            dataset: n.
+            targets: Which modalities are wanted; the others come back as zeros.
+        """
+        given = torch.where(sources.to(images.device)[:, None, None], images, 0.0)  # Eq. 4, also where Y is NaN
+        embedding = self.embedding(dataset)
+        common = self.common(given, embedding)
+        specific = [self.specific[i](given[:, i : i + 1], embedding) for i in _where(sources)]
+        unified = [
+            unify(shared, scale)
+            for unify, shared, scale in zip(self.unify, common, zip(*specific, strict=True), strict=True)
+        ]
+        start = given.sum(1, keepdim=True) / sources.sum()
+        outputs = torch.zeros_like(given)
+        for i in _where(targets):
+            outputs[:, i : i + 1] = start + self.decoders[i](unified, embedding)
+        return outputs
+
+
+def _where(mask: Available) -> list[int]:
+    return mask.nonzero().flatten().tolist()

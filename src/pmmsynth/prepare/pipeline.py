@@ -1,0 +1,217 @@
+"""Cohort file -> prepared store, case by case; only what is missing or has changed is done."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from pmmsynth.atomic import sha256, write_json
+from pmmsynth.case import Case
+from pmmsynth.console import Reporter
+from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.intake import CohortFile, read_cohorts
+from pmmsynth.jobs import Outcome, map_cases
+from pmmsynth.manifest import Manifest
+from pmmsynth.modality import ordered
+from pmmsynth.prepare.quality import remarks
+from pmmsynth.prepare.sheet import contact_sheet
+from pmmsynth.prepare.volumes import prepare_volumes
+from pmmsynth.store import (
+    IMAGES,
+    MASKS,
+    RECORD,
+    CaseRecord,
+    DatasetRecord,
+    GridRecord,
+    PreparedCase,
+    StoreRecord,
+    read_case,
+    write_case,
+)
+from pmmsynth.volume import read_volume
+
+RECIPE = 1
+"""Raised whenever the same input and settings come out differently: stores are then prepared again."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides how a case comes out, besides its files."""
+
+    matrix: int
+    inplane_mm: float
+    slice_mm: float | None
+
+    @property
+    def digest(self) -> str:
+        text = json.dumps([RECIPE, self.matrix, self.inplane_mm, self.slice_mm])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Done:
+    case: PreparedCase
+    is_new: bool
+
+
+def prepare(
+    cohort_path: Path,
+    out: Path,
+    *,
+    matrix: int = 192,
+    inplane_mm: float = 1.0,
+    jobs: int = 1,
+    overwrite: bool = False,
+    reporter: Reporter,
+) -> Outcome[PreparedCase]:
+    """Prepare every case of a cohort file into the store `out`.
+
+    A case is left alone when its files (by sha256) and the settings are those it was prepared with. Cases that are
+    no longer in the cohort, or cannot be prepared any more, are removed from the store: what is in it is what the
+    cohort file says. A killed run leaves whole cases only, and the same command goes on.
+
+    Args:
+        cohort_path: The cohort file.
+        out: The store; made if absent. A folder with other things in it is refused.
+        matrix: Pixels in plane.
+        inplane_mm: Pixel size.
+        jobs: Cases at a time.
+        overwrite: Prepare every case again.
+        reporter: Where to say what goes on.
+
+    Returns:
+        All cases of the store, and those that failed with one line each.
+    """
+    if matrix < 16 or not 0.1 <= inplane_mm <= 10:
+        raise UsageError(
+            f"found matrix {matrix}, pixel {inplane_mm:g} mm; expected 16 or more, 0.1 to 10 mm; correct it"
+        )
+    if out.exists() and not (out / "store.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"found {out} with other things in it; expected a store or no folder; choose another place")
+    cohorts, manifest = read_cohorts(cohort_path)
+    _write_tables(out, cohorts, manifest, matrix, inplane_mm)
+    settings = {d.name: Settings(matrix, inplane_mm, d.slice_mm) for d in cohorts.datasets}
+    _clear(out, manifest, settings)
+    outcome = map_cases(
+        partial(_prepare_case, out=out, settings=settings, overwrite=overwrite),
+        manifest.cases,
+        [f"{c.dataset}/{c.id}" for c in manifest.cases],
+        label="prepare",
+        jobs=jobs,
+        reporter=reporter,
+    )
+    new = [done.case for done in outcome.results if done.is_new]
+    for case in new:
+        for remark in remarks(case.record.quality):
+            reporter.warn(f"{case.record.dataset}/{case.record.case}: {remark}", case=case.record.case)
+    for dataset in manifest.datasets:
+        cases = [done.case for done in outcome.results if done.case.record.dataset == dataset]
+        path = out / "sheets" / f"{dataset}.png"
+        if cases and (not path.is_file() or any(c.record.dataset == dataset for c in new)):
+            contact_sheet(cases, ordered(m for c in cases for m in c.record.modalities), path)
+    up_to_date = len(outcome.results) - len(new)
+    text = f"{len(new)} prepared, {up_to_date} up to date, {len(outcome.failures)} failed: {out}"
+    if not new and not outcome.failures:
+        text = f"all {up_to_date} cases up to date: {out}"
+    reporter.say(text, prepared=len(new), up_to_date=up_to_date, failed=len(outcome.failures))
+    return Outcome(tuple(done.case for done in outcome.results), outcome.failures)
+
+
+def _write_tables(out: Path, cohorts: CohortFile, manifest: Manifest, matrix: int, inplane_mm: float) -> None:
+    """store.json first: it marks the folder as ours."""
+    datasets = []
+    for number, table in enumerate(cohorts.datasets):
+        own = [c for c in manifest.cases if c.dataset == table.name]
+        seen = [c for c in own if c.split == "train"] or own
+        datasets.append(
+            DatasetRecord(id=number, name=table.name, modalities=ordered(m for c in seen for m in c.modalities))
+        )
+    record = StoreRecord(
+        matrix=matrix,
+        inplane_mm=inplane_mm,
+        modalities=ordered(m for d in datasets for m in d.modalities),
+        datasets=tuple(datasets),
+    )
+    write_json(out / "store.json", record.model_dump(mode="json"))
+    manifest.write(out / "manifest.jsonl")
+
+
+def _clear(out: Path, manifest: Manifest, settings: Mapping[str, Settings]) -> None:
+    """Remove what a killed run left half written, and cases of another cohort or other settings.
+
+    So that a store is of one kind at any time, also when the run that changes it is stopped.
+    """
+    for leftover in (*out.glob(".writing-*"), *out.glob("*/.writing-*")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+    wanted = {(c.dataset, c.id) for c in manifest.cases}
+    for folder in [path.parent for path in out.glob(f"*/*/{RECORD}")]:
+        case = _existing(folder)
+        dataset = folder.parent.name
+        if case is None or (dataset, folder.name) not in wanted or case.record.settings != settings[dataset].digest:
+            shutil.rmtree(folder)
+
+
+def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], overwrite: bool) -> _Done:
+    folder = out / case.dataset / case.id
+    chosen = settings[case.dataset]
+    paths = dict(case.images) | ({"lesion": case.lesion} if case.lesion else {})
+    try:
+        inputs = {name: sha256(path) for name, path in paths.items()}
+        old = None if overwrite else _existing(folder)
+        if old and old.record.inputs == inputs:
+            return _Done(_relabelled(old, case), is_new=False)
+        volumes = {name: read_volume(path) for name, path in case.images.items()}
+        prepared = prepare_volumes(
+            volumes,
+            matrix=chosen.matrix,
+            inplane_mm=chosen.inplane_mm,
+            slice_mm=chosen.slice_mm,
+            lesion=read_volume(case.lesion, constant_ok=True) if case.lesion else None,
+        )
+    except Exception:
+        shutil.rmtree(folder, ignore_errors=True)  # whatever is there no longer fits its inputs
+        raise
+    record = CaseRecord(
+        dataset=case.dataset,
+        case=case.id,
+        subject=case.subject,
+        session=case.session,
+        split=case.split,
+        modalities=prepared.modalities,
+        reference=prepared.reference,
+        native=GridRecord.of(prepared.native.grid),
+        prepared=GridRecord.of(prepared.prepared),
+        intensity=prepared.intensity,
+        brain_fraction=tuple(prepared.brain.mean(axis=(1, 2)).tolist()),
+        quality=prepared.quality,
+        has_lesion=case.lesion is not None,
+        inputs=inputs,
+        settings=chosen.digest,
+        software=f"pmmsynth {version('pmmsynth')}",
+    )
+    return _Done(write_case(folder, record, prepared.images, prepared.brain, prepared.lesion), is_new=True)
+
+
+def _existing(folder: Path) -> PreparedCase | None:
+    """The case as it is in the store, if it is whole and of this version."""
+    if not all((folder / name).is_file() for name in (IMAGES, MASKS, RECORD)):
+        return None
+    try:
+        return read_case(folder)
+    except BadInput:
+        return None
+
+
+def _relabelled(old: PreparedCase, case: Case) -> PreparedCase:
+    """The split of a patient may change without touching a voxel."""
+    record = old.record.model_copy(update={"subject": case.subject, "session": case.session, "split": case.split})
+    if record != old.record:
+        write_json(old.folder / RECORD, record.model_dump(mode="json"))
+    return PreparedCase(old.folder, record)

@@ -1,0 +1,125 @@
+"""Volumes of one patient -> one stack on one grid: the same function for the store and for synthesis."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pmmsynth.errors import BadInput
+from pmmsynth.modality import ordered
+from pmmsynth.prepare.brain import brain_mask
+from pmmsynth.prepare.crop import on_prepared, prepared_grid, share_outside
+from pmmsynth.prepare.intensity import measure, to_unit
+from pmmsynth.prepare.quality import alignment, coverage
+from pmmsynth.store import Intensity
+from pmmsynth.volume import Grid, Volume
+
+REFERENCES = ("T1", "T1C", "T2", "FLAIR", "DWI")
+MOST_CROPPED = 0.2
+LEAST_OVERLAP = 0.6
+"""Of the smaller of two brains; registered sequences of one patient here reach 0.9 and more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One case, prepared.
+
+    Attributes:
+        images: (modality, slice, row, column), [0, 1], 0 outside the brain; rows run to posterior, columns to left.
+        modalities: What each row of `images` is.
+        brain, lesion: (slice, row, column).
+        prepared: The grid of the arrays (axes L, P, S: their transpose).
+        native: The reference as it was read: the grid to return to.
+        reference: Its modality.
+        intensity: Per modality, the way back to the file's values.
+        quality: Per modality: coverage, clipped, alignment, cropped.
+    """
+
+    images: NDArray[np.float32]
+    modalities: tuple[str, ...]
+    brain: NDArray[np.bool_]
+    lesion: NDArray[np.bool_]
+    prepared: Grid
+    native: Volume
+    reference: str
+    intensity: dict[str, Intensity]
+    quality: dict[str, dict[str, float]]
+
+
+def prepare_volumes(
+    volumes: Mapping[str, Volume],
+    *,
+    matrix: int = 192,
+    inplane_mm: float = 1.0,
+    slice_mm: float | None = None,
+    lesion: Volume | None = None,
+) -> Prepared:
+    """Bring registered, skull-stripped sequences of one patient onto one grid and into [0, 1].
+
+    Args:
+        volumes: Canonical modality name to volume; each on whatever grid it has.
+        matrix: Pixels in plane.
+        inplane_mm: Pixel size.
+        slice_mm: Through-plane spacing; the reference's own when None.
+        lesion: Mask, any value above 0 counts; on any grid.
+
+    Raises:
+        BadInput: If the sequences cannot be of one registered, skull-stripped brain.
+    """
+    modalities = ordered(volumes)
+    reference = next((m for m in REFERENCES if m in volumes), modalities[0])
+    native = volumes[reference]
+    mask = brain_mask(native, reference)
+    grid = prepared_grid(native.grid, mask, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)
+    cropped = share_outside(mask, native.grid, grid)
+    if cropped > MOST_CROPPED:
+        raise BadInput(
+            f"{native.path or reference}: {cropped:.0%} of the brain outside {matrix} pixels of {inplane_mm:g} mm",
+            f"at most {MOST_CROPPED:.0%}",
+            "choose a larger matrix or pixel",
+        )
+    brain = on_prepared(mask.astype(np.float32), native.grid, grid) > 0.5
+    images = np.zeros((len(modalities), *brain.shape), np.float32)
+    intensity: dict[str, Intensity] = {}
+    clipped: dict[str, float] = {}
+    for row, name in enumerate(modalities):
+        values = np.maximum(on_prepared(volumes[name].data, volumes[name].grid, grid), 0) * brain
+        _check_overlap(volumes[name], values > 0, name, brain, grid, native, reference)
+        intensity[name] = measure(name, values[values > 0])
+        clipped[name] = float((values[brain] > intensity[name].scale).mean())
+        images[row] = to_unit(values, intensity[name])
+    anatomy = images[modalities.index(reference)]
+    quality = {
+        name: {
+            "coverage": coverage(image, brain),
+            "clipped": clipped[name],
+            "alignment": alignment(image, anatomy, brain),
+            "cropped": cropped,
+        }
+        for name, image in zip(modalities, images, strict=True)
+    }
+    marked = np.zeros_like(brain)
+    if lesion is not None:
+        marked = on_prepared((lesion.data > 0).astype(np.float32), lesion.grid, grid, order=0) > 0
+    return Prepared(images, modalities, brain, marked, grid, native, reference, intensity, quality)
+
+
+def _check_overlap(
+    volume: Volume, common: NDArray[np.bool_], name: str, brain: NDArray[np.bool_], grid: Grid, native: Volume, to: str
+) -> None:
+    """Refuse a sequence elsewhere in the world, or whose tissue lies elsewhere than the reference's brain."""
+    pair = f"{volume.path or name} and {native.path or to}"
+    if not common.any():
+        raise BadInput(
+            f"{pair}: no overlap between the two", "sequences in one space", "register them; check the affines"
+        )
+    own = (volume.data > 0).sum() * np.prod(volume.grid.spacing)
+    smaller = min(own, brain.sum() * np.prod(grid.spacing))
+    overlap = float(common.sum() * np.prod(grid.spacing) / smaller)
+    if overlap < LEAST_OVERLAP:
+        raise BadInput(
+            f"{pair}: brains overlap by {overlap:.0%}, do not look like one patient or are not registered",
+            f"at least {LEAST_OVERLAP:.0%}",
+            "check the patient; register the sequences",
+        )

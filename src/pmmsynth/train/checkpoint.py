@@ -1,0 +1,66 @@
+"""Checkpoints: all that resuming needs, written complete or not at all, read without running any pickle code."""
+
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from pmmsynth.atomic import replacing
+from pmmsynth.errors import BadInput
+from pmmsynth.nets import Discriminators, PMMSynth
+
+LAST = "last.pt"
+
+
+@dataclass
+class Progress:
+    """Where training stands: the next step to do is `step` of `epoch`.
+
+    Attributes:
+        epoch: Complete epochs.
+        step: Complete steps of the current epoch.
+        best: Best validation PSNR so far, in dB.
+        window: Sums of the losses since the last line of the record.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: float = float("-inf")
+    window: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """The objects whose state a run consists of. All randomness is a function of (seed, epoch, step): none is kept."""
+
+    generator: PMMSynth
+    discriminators: Discriminators
+    generator_optimizer: Optimizer
+    discriminator_optimizer: Optimizer
+    progress: Progress
+
+    def _parts(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "progress"}
+
+    def save(self, path: Path) -> None:
+        """Write everything to `path`."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        with replacing(path) as temporary:
+            torch.save({**state, "progress": vars(self.progress)}, temporary)
+
+    def load(self, path: Path) -> None:
+        """Take over what `save` wrote. Raises BadInput if the file is damaged or of another network."""
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            for name, value in state["progress"].items():
+                setattr(self.progress, name, value)
+        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, OSError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise BadInput(
+                f"{path}: {reason}", "a checkpoint of this run", "remove the file to begin again, or restore a copy"
+            ) from error

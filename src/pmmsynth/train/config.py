@@ -1,0 +1,138 @@
+"""Training settings: one frozen object is the command line, the file and the record in the run folder."""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+import tomli_w
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from pmmsynth.errors import UsageError
+from pmmsynth.losses import LossWeights
+from pmmsynth.manifest import first_message
+from pmmsynth.model import Architecture
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class TrainConfig:
+    """All that determines the weights besides the data; the defaults are the paper's.
+
+    Attributes:
+        architecture: Of the generator.
+        discriminator_width: First width of the discriminators (64, 128, 256, 512 in PatchGAN).
+        weights: The lambdas of Eq. 5.
+        batch_size: B, slices per step and process.
+        epochs: In all.
+        constant_epochs: At full learning rate; from there it falls linearly, step by step, to zero.
+        learning_rate: Of Adam, for generator and discriminators alike.
+        betas: Of Adam.
+        precision: "bf16-mixed", "32-true", or "auto": bf16 where the hardware computes in it.
+        seed: Of weights, order and conditions.
+        validation_tasks: As "T1+T2->FLAIR"; none means every target from all others and from the first other.
+        validate_every: Epochs between validations.
+        checkpoint_seconds: Time between checkpoints; there is one after each epoch besides.
+    """
+
+    architecture: Architecture = Architecture()
+    discriminator_width: int = 64
+    weights: LossWeights = LossWeights()
+    batch_size: int = 16
+    epochs: int = 200
+    constant_epochs: int = 50
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
+    seed: int = 0
+    validation_tasks: tuple[str, ...] = ()
+    validate_every: int = 1
+    checkpoint_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.constant_epochs <= self.epochs or self.epochs < 1:
+            raise ValueError(f"constant_epochs {self.constant_epochs} and epochs {self.epochs} do not fit together")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size {self.batch_size} must be at least 1")
+
+    def rate(self, epoch: float) -> float:
+        """The learning rate at a (fractional) epoch."""
+        if epoch <= self.constant_epochs:
+            return self.learning_rate
+        return self.learning_rate * max(0.0, (self.epochs - epoch) / (self.epochs - self.constant_epochs))
+
+    def toml(self) -> str:
+        """All fields, as `read` reads them."""
+        return tomli_w.dumps(TypeAdapter(TrainConfig).dump_python(self, mode="json"))
+
+    def resolved(self) -> "TrainConfig":
+        """With "auto" decided for this machine."""
+        return (
+            self if self.precision != "auto" else replace(self, precision="bf16-mixed" if _fast_bf16() else "32-true")
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainConfig":
+        """Read TOML; what the file leaves out has the paper's value. Raises UsageError for unknown or wrong keys."""
+        try:
+            return TypeAdapter(TrainConfig).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (ValidationError, tomllib.TOMLDecodeError, OSError) as error:
+            reason = first_message(error) if isinstance(error, ValidationError) else str(error)
+            raise UsageError(
+                f"found in {path}: {reason}; expected the fields of TrainConfig; correct the file"
+            ) from error
+
+
+def paper() -> TrainConfig:
+    """The paper's setting, line by line."""
+    return TrainConfig(
+        architecture=Architecture(width=64, residual_blocks=3, embedding=64),
+        discriminator_width=64,
+        weights=LossWeights(synthesis=100.0, reconstruction=30.0, adversarial=1.0),
+        batch_size=16,
+        epochs=200,
+        constant_epochs=50,
+        learning_rate=2e-4,
+        betas=(0.5, 0.999),
+    )
+
+
+def small() -> TrainConfig:
+    """What two CPU cores train in under an hour: a quarter of the width, shorter and faster steps."""
+    return TrainConfig(
+        architecture=Architecture(width=16, residual_blocks=3, embedding=64),
+        discriminator_width=16,
+        batch_size=8,
+        epochs=20,
+        constant_epochs=10,
+        learning_rate=1e-3,
+    )
+
+
+def tiny() -> TrainConfig:
+    """For tests: seconds."""
+    return TrainConfig(
+        architecture=Architecture(width=4, residual_blocks=1, embedding=8),
+        discriminator_width=4,
+        batch_size=2,
+        epochs=2,
+        constant_epochs=1,
+        learning_rate=2e-3,
+        precision="32-true",
+    )
+
+
+PRESETS: dict[str, Callable[[], TrainConfig]] = {"paper": paper, "small": small, "tiny": tiny}
+
+
+def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
+    """The fields in which two settings differ, as "epochs: 20 / 30"."""
+    return [f"{k}: {v} / {asdict(other)[k]}" for k, v in asdict(one).items() if v != asdict(other)[k]]
+
+
+def _fast_bf16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,263 @@
+"""The training loop: epochs of scheduled batches, one generator and one discriminator step each, validation."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.utils.data import DataLoader
+
+from pmmsynth.console import Advance, Reporter
+from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, draw_sources
+from pmmsynth.errors import BadInput, PmmsynthError
+from pmmsynth.losses import LossWeights, discriminator_loss, generator_loss
+from pmmsynth.model import ModelCard, save_model
+from pmmsynth.nets import Discriminators, PMMSynth
+from pmmsynth.store import Store
+from pmmsynth.tensors import Available
+from pmmsynth.train.checkpoint import LAST, Progress, TrainState
+from pmmsynth.train.config import TrainConfig
+from pmmsynth.train.record import Record
+from pmmsynth.train.run import StopSignal, open_run, training_card
+from pmmsynth.train.samples import write_samples
+from pmmsynth.train.validate import fixed_examples, validate
+
+WINDOW = 20
+"""Steps averaged into one line of the record."""
+
+
+def train(
+    store: Store,
+    out: Path,
+    config: TrainConfig,
+    *,
+    devices: int = 1,
+    nodes: int = 1,
+    accelerator: str = "auto",
+    reporter: Reporter | None = None,
+) -> Path:
+    """Train on the store's train split; the same call again resumes.
+
+    Args:
+        store: What `prepare` wrote.
+        out: The run folder.
+        config: All settings.
+        devices: Processes per node.
+        nodes: Number of nodes.
+        accelerator: "cpu", "cuda" or "auto".
+        reporter: Where to speak.
+
+    Returns:
+        The model folder with the weights that were best on the validation cases (the last ones without such cases).
+
+    Raises:
+        BadInput: If the store has no training case or the checkpoint is damaged.
+        UsageError: If the run folder belongs to other settings or another store.
+        Stopped: After SIGTERM or SIGINT, once the checkpoint is written.
+    """
+    reporter = reporter or Reporter()
+    config = config.resolved()
+    card = training_card(store, config)
+    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=config.precision)  # type: ignore[arg-type]
+    fabric.launch()
+    if fabric.is_global_zero:
+        open_run(out, store, config, card)
+    fabric.barrier()
+    run = _build(fabric, store, config, card)
+    last = out / "checkpoints" / LAST
+    if last.is_file():
+        run.state.load(last)
+        reporter.say(f"resuming at epoch {run.progress.epoch}, step {run.progress.step}")
+    record = Record(out / "metrics.jsonl", steps=run.global_step) if fabric.is_global_zero else None
+    total = config.epochs * run.scheduler.steps
+    with StopSignal() as stop, reporter.progress("training", total, run.global_step) as advance:
+        while run.progress.epoch < config.epochs:
+            _epoch(run, record, last, stop, advance)
+            _after_epoch(run, record, out, reporter)
+            run.save(last)
+    return out / "model"
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that one process holds while it trains."""
+
+    fabric: Fabric
+    config: TrainConfig
+    card: ModelCard
+    state: TrainState
+    generator: PMMSynth
+    discriminators: Discriminators
+    training: SliceDataset
+    validation: SliceDataset
+    scheduler: ModalityConsistentBatchScheduler
+
+    @property
+    def progress(self) -> Progress:
+        return self.state.progress
+
+    @property
+    def global_step(self) -> int:
+        return self.progress.epoch * self.scheduler.steps + self.progress.step
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint from the first process."""
+        if self.fabric.is_global_zero:
+            self.state.save(path)
+        self.fabric.barrier()
+
+
+def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -> Run:
+    ids = {dataset.name: dataset.id for dataset in card.datasets}
+    training, validation = (
+        SliceDataset(list(store.cases(split)), modalities=card.modalities, dataset_ids=ids)
+        for split in ("train", "val")
+    )
+    if not len(training):
+        raise BadInput(f"{store.root}: no slice with enough brain in the train split", "at least one", "see its sheets")
+    torch.manual_seed(config.seed)
+    generator = card.build()
+    discriminators = Discriminators(modalities=len(card.modalities), width=config.discriminator_width)
+    g_model, g_optimizer = fabric.setup(generator, _adam(generator, config))
+    d_model, d_optimizer = fabric.setup(discriminators, _adam(discriminators, config))
+    scheduler = ModalityConsistentBatchScheduler(
+        training.groups(),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+    )
+    state = TrainState(generator, discriminators, g_optimizer, d_optimizer, Progress())
+    return Run(fabric, config, card, state, g_model, d_model, training, validation, scheduler)
+
+
+def _adam(module: nn.Module, config: TrainConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), lr=config.learning_rate, betas=config.betas)
+
+
+def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advance: Advance) -> None:
+    """The rest of the current epoch, from the step where progress stands."""
+    config, progress = run.config, run.progress
+    saved = time.monotonic()
+    for batch, waited in _batches(run):
+        began = time.monotonic()
+        sources = draw_sources(batch.available, seed=config.seed, epoch=progress.epoch, step=progress.step)
+        _set_rate(run.state, config.rate(progress.epoch + progress.step / run.scheduler.steps))
+        losses = train_step(batch, sources, run.fabric, run.generator, run.discriminators, run.state, config.weights)
+        if not all(value == value and abs(value) != float("inf") for value in losses.values()):
+            raise PmmsynthError(
+                f"found a loss that is not finite at epoch {progress.epoch}, step {progress.step} ("
+                f"{run.card.datasets[int(batch.dataset)].name}): {losses}; expected numbers; "
+                f"the last good state is in {last.parent}"
+            )
+        progress.step += 1
+        _note(run, record, losses, waited, time.monotonic() - began)
+        advance(f"loss {losses['generator']:.2f}")
+        if stop.requested or time.monotonic() - saved > config.checkpoint_seconds:
+            run.save(last)
+            saved = time.monotonic()
+            stop.leave(last)
+
+
+def train_step(
+    batch: Batch,
+    sources: Available,
+    fabric: Fabric,
+    generator: nn.Module,
+    discriminators: nn.Module,
+    state: TrainState,
+    weights: LossWeights,
+) -> dict[str, float]:
+    """One step of the generator, then one of the discriminators of the synthesized modalities."""
+    outputs = generator(batch.images, sources, batch.dataset, batch.available)
+    synthesized = (batch.available & ~sources).nonzero().flatten().tolist() if weights.adversarial else []
+
+    discriminators.requires_grad_(False)
+    fake = [discriminators(outputs[:, i : i + 1], i) for i in synthesized]
+    loss = generator_loss(outputs, batch.images, sources, batch.available, fake, weights)
+    state.generator_optimizer.zero_grad(set_to_none=True)
+    fabric.backward(loss.total)
+    state.generator_optimizer.step()
+
+    values = {"generator": loss.total, "synthesis": loss.synthesis, "reconstruction": loss.reconstruction}
+    if synthesized:
+        discriminators.requires_grad_(True)
+        real = [discriminators(batch.images[:, i : i + 1], i) for i in synthesized]
+        fake = [discriminators(outputs[:, i : i + 1].detach(), i) for i in synthesized]
+        judged = discriminator_loss(real, fake)
+        state.discriminator_optimizer.zero_grad(set_to_none=True)
+        fabric.backward(judged)
+        state.discriminator_optimizer.step()
+        values |= {"adversarial": loss.adversarial, "discriminator": judged}
+    return {name: float(value.detach()) for name, value in values.items()}
+
+
+def _batches(run: Run) -> Iterator[tuple[Batch, float]]:
+    """Batches on the device, each with the seconds spent waiting for it."""
+    run.scheduler.start(run.progress.epoch, run.progress.step)
+    on_cpu = run.fabric.device.type == "cpu"
+    loader = iter(DataLoader(run.training, sampler=run.scheduler, batch_size=None, num_workers=0 if on_cpu else 4))
+    while True:
+        began = time.monotonic()
+        batch = next(loader, None)
+        if batch is None:
+            return
+        yield batch.to(run.fabric.device), time.monotonic() - began
+
+
+def _set_rate(state: TrainState, rate: float) -> None:
+    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+
+def _note(run: Run, record: Record | None, losses: dict[str, float], waited: float, worked: float) -> None:
+    """Add a step to the window; a full window becomes a line of the record."""
+    window = run.progress.window
+    for name, value in {**losses, "seconds waiting for data": waited, "seconds working": worked}.items():
+        window[name] = window.get(name, 0.0) + value
+        window[f"n {name}"] = window.get(f"n {name}", 0.0) + 1
+    if run.global_step % WINDOW and run.progress.step < run.scheduler.steps:
+        return
+    if record:
+        means = {name: window[name] / window[f"n {name}"] for name in window if not name.startswith("n ")}
+        data, work = means.pop("seconds waiting for data"), means.pop("seconds working")
+        rate = run.state.generator_optimizer.param_groups[0]["lr"]
+        place = {"global_step": run.global_step, "epoch": run.progress.epoch, "learning_rate": rate}
+        record.add({**place, **means, "seconds_per_step": data + work, "data_share": data / (data + work)})
+    window.clear()
+
+
+def _after_epoch(run: Run, record: Record | None, out: Path, reporter: Reporter) -> None:
+    """Count the epoch; on the first process validate, keep the best weights, write samples."""
+    progress = run.progress
+    progress.epoch, progress.step = progress.epoch + 1, 0
+    ends = progress.epoch == run.config.epochs
+    if record is None or not (ends or progress.epoch % run.config.validate_every == 0):
+        return
+    examples = fixed_examples(run.validation, run.config.validation_tasks)
+    generator: PMMSynth = run.state.generator
+    if not examples:
+        save_model(out / "model", generator, run.card)
+        return
+    with run.fabric.autocast():
+        result = validate(generator, run.card, examples, run.fabric.device)
+        write_samples(
+            out / "samples" / f"epoch_{progress.epoch:04d}.png", generator, run.card, examples, run.fabric.device
+        )
+    record.add(
+        {"global_step": run.global_step, "epoch": progress.epoch, "validation_psnr": result.mean, **result.tasks}
+    )
+    reporter.say(f"epoch {progress.epoch}: validation {result.mean:.2f} dB", epoch=progress.epoch, psnr=result.mean)
+    if result.mean > progress.best or not (out / "model").is_dir():
+        progress.best = result.mean
+        trained = {
+            **run.card.training,
+            "epoch": progress.epoch,
+            "steps": run.global_step,
+            "validation_psnr": result.mean,
+        }
+        save_model(out / "model", generator, run.card.model_copy(update={"training": trained}))

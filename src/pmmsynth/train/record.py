@@ -1,0 +1,37 @@
+"""The record of a run: `metrics.jsonl`, one line per window of steps and per validation."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pmmsynth.atomic import write_text
+
+
+class Record:
+    """Appends rows to `metrics.jsonl`; on resuming, rows after the checkpoint are dropped first.
+
+    Args:
+        path: The file.
+        steps: Steps done so far, in all epochs: later rows belong to work that was lost.
+    """
+
+    def __init__(self, path: Path, *, steps: int) -> None:
+        self.path = path
+        if path.is_file():
+            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) <= steps]
+            write_text(path, "".join(line + "\n" for line in rows))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append one row and make sure it is on disk."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _step(line: str) -> float:
+    try:
+        return float(json.loads(line)["global_step"])
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+        return float("inf")  # a line cut short by a kill

@@ -1,0 +1,155 @@
+"""The run folder: settings and provenance at the start, the same ones on resuming; stopping on a signal."""
+
+import platform
+import signal
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+
+from pmmsynth.atomic import sha256, write_json, write_text
+from pmmsynth.data import ModalityConsistentBatchScheduler, SliceDataset
+from pmmsynth.errors import BadInput, PmmsynthError, UsageError
+from pmmsynth.modality import ordered
+from pmmsynth.model import DatasetCard, ModelCard
+from pmmsynth.store import Intensity, Store
+from pmmsynth.train.config import TrainConfig, differences
+
+
+class Stopped(PmmsynthError):
+    """Training was asked to stop and did so with everything saved (exit code 130)."""
+
+    exit_code = 130
+
+
+def training_card(store: Store, config: TrainConfig) -> ModelCard:
+    """What is known of the model before training: modalities and datasets of the store's training cases."""
+    modalities: dict[str, set[str]] = defaultdict(set)
+    scales: dict[str, dict[str, list[Intensity]]] = defaultdict(lambda: defaultdict(list))
+    cases: dict[str, int] = defaultdict(int)
+    for case in store.cases("train"):
+        record = case.record
+        cases[record.dataset] += 1
+        modalities[record.dataset] |= set(record.modalities)
+        for modality in record.modalities:
+            scales[record.dataset][modality].append(record.intensity[modality])
+    names = {entry.id: entry.name for entry in store.record.datasets}
+    for name in names.values():
+        if not cases[name]:
+            raise BadInput(f"{store.root}: dataset {name} has no training case", "at least one", "change its split")
+    datasets = tuple(
+        DatasetCard(
+            id=number,
+            name=name,
+            modalities=ordered(modalities[name]),
+            intensity={m: _typical(scales[name][m]) for m in ordered(modalities[name])},
+        )
+        for number, name in sorted(names.items())
+    )
+    return ModelCard(
+        architecture=config.architecture,
+        modalities=ordered(m for d in datasets for m in d.modalities),
+        datasets=datasets,
+        matrix=store.record.matrix,
+        inplane_mm=store.record.inplane_mm,
+        training={"seed": config.seed, "epochs": config.epochs, "cases": dict(cases), "software": _software()},
+    )
+
+
+def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard) -> None:
+    """Write `config.toml` and `provenance.json` in a new run folder, or check them in an old one.
+
+    Raises:
+        UsageError: If the folder was started with other settings or from another store.
+    """
+    settings, provenance = out / "config.toml", out / "provenance.json"
+    manifest = sha256(store.root / "manifest.jsonl")
+    if settings.is_file():
+        changed = differences(TrainConfig.read(settings), config)
+        if changed:
+            raise UsageError(
+                f"found a run with other settings in {out} ({'; '.join(changed)}); expected the same to resume; "
+                "choose another --out"
+            )
+        if provenance.is_file() and f'"{manifest}"' not in provenance.read_text(encoding="utf-8"):
+            raise UsageError(
+                f"found a run on other cases in {out}; expected those of {store.root}; choose another --out"
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"found files but no run in {out}; expected an empty folder or a run; choose another --out")
+    write_json(
+        provenance,
+        {
+            "software": _software(),
+            "manifest_sha256": manifest,
+            "cases": card.training["cases"],
+            "threads": torch.get_num_threads(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+    write_text(settings, config.toml())
+
+
+class StopSignal:
+    """While open, SIGTERM and SIGINT only set `requested`: the loop saves first, then leaves."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopSignal":
+        for name in (signal.SIGTERM, signal.SIGINT):
+            self._before[name] = signal.signal(name, self._request)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for name, handler in self._before.items():
+            signal.signal(name, handler)
+
+    def leave(self, saved: Path) -> None:
+        """Raise Stopped if a signal came."""
+        if self.requested:
+            raise Stopped(f"stopped on request; all is saved in {saved}; the same command goes on from there")
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+
+def _typical(scales: list[Intensity]) -> Intensity:
+    """The median scale, in the unit most cases use."""
+    units = [s.units for s in scales]
+    unit = max(sorted(set(units)), key=units.count)
+    chosen = [s for s in scales if s.units == unit]
+    return chosen[0].model_copy(update={"scale": median(s.scale for s in chosen)})
+
+
+def _software() -> dict[str, str]:
+    return {
+        "pmmsynth": version("pmmsynth"),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def describe(store: Store, config: TrainConfig) -> str:
+    """The resolved settings as TOML and the plan: batches per group and steps in all."""
+    card = training_card(store, config)
+    ids = {d.name: d.id for d in card.datasets}
+    slices = SliceDataset(list(store.cases("train")), modalities=card.modalities, dataset_ids=ids)
+    scheduler = ModalityConsistentBatchScheduler(slices.groups(), batch_size=config.batch_size, seed=config.seed)
+    lines = [config.toml()]
+    for (number, available), count in sorted(Counter(slices.groups()).items()):
+        has = "+".join(m for m, there in zip(card.modalities, available, strict=True) if there)
+        lines.append(f"# {card.datasets[number].name} {has}: {count} slices")
+    total = scheduler.steps * config.epochs
+    lines.append(f"# {scheduler.steps} steps of {config.batch_size} slices per epoch, {total} steps in all")
+    return "\n".join(lines)

@@ -1,0 +1,96 @@
+"""Validation on fixed tasks and fixed slices, so that epochs and runs compare."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+import torch
+
+from pmmsynth.data import SliceDataset
+from pmmsynth.metrics import psnr
+from pmmsynth.modality import Task
+from pmmsynth.model import ModelCard
+from pmmsynth.nets import PMMSynth
+from pmmsynth.predict import predict
+from pmmsynth.tensors import Images
+
+SLICES_PER_CASE = 6
+
+
+@dataclass(frozen=True)
+class Validation:
+    """PSNR in dB of the brain-masked synthesis, `paper-v1` on a few slices per case.
+
+    Attributes:
+        mean: Over all tasks of all datasets: what decides which weights are best.
+        tasks: "dataset: task" to its mean over cases.
+    """
+
+    mean: float
+    tasks: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A few slices of one validation case in the model's channels, with its tasks."""
+
+    dataset: str
+    images: Images
+    brain: torch.Tensor
+    tasks: tuple[Task, ...]
+
+
+def default_tasks(modalities: Sequence[str]) -> list[Task]:
+    """Every target from all others, and from the first other."""
+    tasks = []
+    for target in modalities:
+        others = tuple(m for m in modalities if m != target)
+        tasks += [Task(sources, target) for sources in dict.fromkeys((others, others[:1])) if sources]
+    return tasks
+
+
+def fixed_examples(slices: SliceDataset, tasks: Sequence[str]) -> list[Example]:
+    """Evenly spaced slices of every case, with those of `tasks` (or the default ones) that the case allows."""
+    wanted = [Task.parse(t) for t in tasks]
+    positions: dict[int, list[int]] = defaultdict(list)
+    for sample, (number, _) in enumerate(slices.index):
+        positions[number].append(sample)
+    examples = []
+    for number, samples in positions.items():
+        case = slices.cases[number]
+        picked = [samples[i] for i in np.linspace(0, len(samples) - 1, SLICES_PER_CASE).round().astype(int)]
+        chosen = [
+            t
+            for t in wanted or default_tasks(case.record.modalities)
+            if {*t.sources, t.target} <= set(case.record.modalities)
+        ]
+        brain = torch.from_numpy(np.array(case.brain()[[slices.index[s][1] for s in picked]]))
+        examples.append(Example(case.record.dataset, slices[picked].images, brain, tuple(chosen)))
+    return examples
+
+
+def validate(generator: PMMSynth, card: ModelCard, examples: Sequence[Example], device: torch.device) -> Validation:
+    """Run every task of every example."""
+    generator.eval()
+    scores: dict[str, list[float]] = defaultdict(list)
+    for example in examples:
+        for sources in dict.fromkeys(task.sources for task in example.tasks):
+            targets = tuple(task.target for task in example.tasks if task.sources == sources)
+            outputs = predict(
+                generator,
+                example.images,
+                sources=card.mask(sources),
+                dataset=card.dataset(example.dataset).id,
+                targets=card.mask(targets),
+                device=device,
+            )
+            for target in targets:
+                channel = card.modalities.index(target)
+                made = (outputs[:, channel] * example.brain).numpy()
+                score = psnr(example.images[:, channel].numpy(), made)
+                scores[f"{example.dataset}: {Task(sources, target)}"].append(score)
+    generator.train()
+    tasks = {name: fmean(values) for name, values in scores.items()}
+    return Validation(fmean(tasks.values()) if tasks else float("nan"), tasks)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+torch.set_num_threads(1)  # the same sums in the same order on every machine, and no waiting between small ones
+
 if "pmmsynth" not in sys.modules:  # shapes are checked in tests, not in use
     install_import_hook(["pmmsynth.nets", "pmmsynth.losses", "pmmsynth.data", "pmmsynth.predict"], "beartype.beartype")
 

@@ -32,14 +32,14 @@ def imports(path: Path) -> list[str]:
 
 
 def test_every_stage_has_its_place() -> None:
-    stages = {p.relative_to(SOURCE).parts[0].removesuffix(".py") for p in FILES} - {"__init__"}
+    stages = {p.relative_to(SOURCE).parts[0].removesuffix(".py") for p in FILES} - {"__init__", "__main__"}
     assert stages == set(ORDER)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_imports_point_one_way(path: Path) -> None:
     own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    if own == "__init__":
+    if own in ("__init__", "__main__"):
         return
     for name in imports(path):
         other = stage(name)
@@ -58,7 +58,7 @@ def test_files_are_small_and_say_what_they_are(path: Path) -> None:
 def test_the_tree_in_the_readme_is_the_tree() -> None:
     readme = (SOURCE.parents[1] / "README.md").read_text(encoding="utf-8")
     for path in FILES:
-        if path.name != "__init__.py":
+        if not path.name.startswith("__"):
             assert path.name in readme, f"{path.relative_to(SOURCE)} is not in the README's tree"
     folders = {p.parent.name for p in FILES} - {"pmmsynth"}
     assert all(f"{folder}/" in readme for folder in folders)

@@ -1,5 +1,6 @@
 """The command line: one frozen dataclass per verb, whose `run` calls one library function."""
 
+import shlex
 import sys
 import traceback
 from dataclasses import dataclass, field, replace
@@ -164,6 +165,8 @@ class Synthesize(Verb):
     """The training dataset the patients belong to; a manifest says its own."""
     targets: str = "missing"
     """missing, all, or names such as t1c,flair; a sequence that is given is made from the others."""
+    split: Literal["train", "val", "test"] | None = None
+    """Of a manifest, only the cases of this split."""
     out: Path = Path("synthesized")
     """Root of the derivatives."""
     device: str = "auto"
@@ -176,7 +179,7 @@ class Synthesize(Verb):
 
         if (self.cases is None) == (not self.input):
             raise UsageError("found both or neither of CASES and --input; expected one of them; choose one")
-        cases = find_cases(self.cases) if self.cases else [case_of_inputs(self.input, self.subject)]
+        cases = find_cases(self.cases, self.split) if self.cases else [case_of_inputs(self.input, self.subject)]
         return synthesize_cases(
             Synthesizer.load(self.model, self.device),
             cases,
@@ -204,23 +207,33 @@ class Evaluate(Verb):
     """Which cases."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    overwrite: bool = False
+    """Score again what is scored already."""
 
     def run(self) -> int:
-        from pmmsynth.evaluate import evaluate
+        from pmmsynth.evaluate import Method, evaluate
         from pmmsynth.infer import StoredMethod
         from pmmsynth.store import Store
 
         store = Store(self.store)
-        models: dict[str, StoredMethod] = {}
+        methods: dict[str, Method] = {}
         for text in self.model:
             name, equals, folder = text.partition("=")
             label = name if equals else "PMM-Synth"
-            if label in models:
+            if label in methods:
                 raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
-            models[label] = StoredMethod.load(Path(folder if equals else text), store, self.device)
-        selection = self.tasks if self.tasks in ("paper", "grid") else [t.strip() for t in self.tasks.split(",")]
-        evaluate(store, models, selection, self.out, split=self.split, reporter=self.reporter)
-        return 0
+            stored = StoredMethod.load(Path(folder if equals else text), store, self.device)
+            methods[label] = Method(stored, digest=stored.model.card.weights_sha256)
+        return evaluate(
+            store,
+            methods,
+            out=self.out,
+            tasks=self.tasks if self.tasks in ("paper", "grid") else [t.strip() for t in self.tasks.split(",")],
+            split=self.split,
+            overwrite=self.overwrite,
+            reporter=self.reporter,
+            command=shlex.join(["pmmsynth", *sys.argv[1:]]),
+        ).exit_code
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,6 @@ def predict(
     number = torch.tensor(dataset, device=device)
     parts = [
         generator(part.to(device), sources, number, targets).float().clamp_(0, 1).cpu()
-        for part in images.split(slices_at_once)
+        for part in torch.split(images, slices_at_once)
     ]
     return torch.cat(parts)

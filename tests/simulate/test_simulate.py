@@ -12,8 +12,11 @@ from pmmsynth.atomic import sha256
 from pmmsynth.console import Reporter
 from pmmsynth.errors import NothingToDo, UsageError
 from pmmsynth.simulate import simulate
-from pmmsynth.simulate.simulate import make_case
+from pmmsynth.simulate.anatomy import Sampled
+from pmmsynth.simulate.contrast import measure_adc
+from pmmsynth.simulate.pipeline import make_case
 from pmmsynth.simulate.sites import SITES
+from pmmsynth.simulate.tissue import TABLE, TISSUES
 from pmmsynth.volume import read_volume
 
 QUIET = Reporter(quiet=True)
@@ -39,7 +42,7 @@ BIDS = {
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated")
-    outcome = simulate(folder, cases=1, seed=5, jobs=1, overwrite=False, reporter=QUIET)
+    outcome = simulate(folder, cases=1, seed=4, jobs=1, overwrite=False, reporter=QUIET)
     assert outcome.exit_code == 0
     assert len(outcome.results) == 4
     return folder
@@ -75,7 +78,7 @@ def test_cohort_file_lists_the_datasets(out: Path) -> None:
         "ISLES": "isles",
     }
     assert all(t["skull_stripped"] and t["registered"] and (out / t["root"]).is_dir() for t in tables)
-    assert json.loads((out / "simulation.json").read_text())["seed"] == 5
+    assert json.loads((out / "simulation.json").read_text())["seed"] == 4
 
 
 def test_geometry(out: Path) -> None:
@@ -122,7 +125,12 @@ def test_lesions_look_as_they_should(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "unit"), [("TTG/P0001/P0001_ADC.nii.gz", 1e-6), (f"ISLES/{I}/ses-0001/dwi/{I}_ses-0001_adc.nii.gz", 1e-3)]
+    ("path", "unit"),
+    [
+        ("TTG/P0001/P0001_ADC.nii.gz", 1e-6),
+        ("TTI/sub-001/dwi/sub-001_ADC.nii.gz", 1.0),
+        (f"ISLES/{I}/ses-0001/dwi/{I}_ses-0001_adc.nii.gz", 1e-3),
+    ],
 )
 def test_adc_is_physical_in_the_unit_of_its_site(out: Path, path: str, unit: float) -> None:
     adc = values(out / path)
@@ -130,19 +138,26 @@ def test_adc_is_physical_in_the_unit_of_its_site(out: Path, path: str, unit: flo
     assert adc.max() * unit < 4.1e-3
 
 
-def test_tti_stores_adc_in_mm2_per_second_and_drops_modalities() -> None:
+def test_adc_of_white_matter_survives_the_measurement() -> None:
+    n = 5000
+    fractions = np.zeros((len(TISSUES), n), np.float32)
+    fractions[TISSUES.index("wm")] = 1
+    still = Sampled(np.ones((n, 1, 1), bool), fractions, np.zeros((2, n), np.float32), np.zeros((3, n), np.float32))
+    site = SITES["TTG"]
+    adc = measure_adc(still, site.sequences["ADC"], TABLE[3.0], snr=30, rng=np.random.default_rng(0))
+    assert adc.mean() == pytest.approx(0.72e-3, rel=0.01)
+
+
+def test_tti_cases_differ_in_their_modalities() -> None:
     found = {SITES["TTI"].available(np.random.default_rng(k)) for k in range(40)}
     assert len(found) > 5
     assert min(map(len, found)) >= 2
-    assert SITES["TTI"].adc_unit == 1.0
 
 
 def test_a_case_depends_on_seed_dataset_and_number_only(out: Path, tmp_path: Path) -> None:
-    simulate(tmp_path, cases={"ISLES": 2}, seed=5, jobs=1, overwrite=False, reporter=QUIET)
+    simulate(tmp_path, cases={"ISLES": 1}, seed=4, jobs=1, overwrite=False, reporter=QUIET)
     for name in FILES["ISLES"]:
         assert sha256(tmp_path / name) == sha256(out / name)
-    second = (tmp_path / "ISLES/sub-strokecase0002/ses-0001/dwi").glob("*_dwi.nii.gz")
-    assert values(next(second)).shape != () and len(names(tmp_path, "ISLES")) == 8
     other = make_case(SITES["ISLES"], 6, 1).images["DWI"][0]
     same = values(out / f"ISLES/{I}/ses-0001/dwi/{I}_ses-0001_dwi.nii.gz")
     assert other.shape != same.shape or not np.array_equal(other, same)
@@ -150,8 +165,8 @@ def test_a_case_depends_on_seed_dataset_and_number_only(out: Path, tmp_path: Pat
 
 def test_complete_cases_are_kept_and_other_seeds_refused(out: Path) -> None:
     with pytest.raises(NothingToDo):
-        simulate(out, cases=1, seed=5, jobs=1, overwrite=False, reporter=QUIET)
-    with pytest.raises(UsageError, match="seed 5"):
+        simulate(out, cases=1, seed=4, jobs=1, overwrite=False, reporter=QUIET)
+    with pytest.raises(UsageError, match="seed 4"):
         simulate(out, cases=2, seed=6, jobs=1, overwrite=True, reporter=QUIET)
 
 

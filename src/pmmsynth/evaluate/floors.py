@@ -77,13 +77,14 @@ class Floors:
 
     def regression(self, images: Stack, sources: tuple[str, ...], target: str, case: CaseRecord) -> Stack:
         """target = a + sum of b_s x_s, least squares over the training voxels inside the brain."""
-        constant, *slopes = self.coefficients(case.dataset, Task(sources, target), sources)
+        constant, *slopes = self.coefficients(case.dataset, sources, target)
         return (constant + np.tensordot(slopes, images, axes=1)).astype(np.float32)
 
-    def coefficients(self, dataset: str, task: Task, sources: tuple[str, ...] | None = None) -> NDArray[np.float64]:
-        """a, then b_s in the order of `sources` (by default the task's)."""
-        gram = self._gram(dataset, sources or task.sources, task.target)
-        return np.linalg.lstsq(gram[:-1, :-1], gram[:-1, -1], rcond=None)[0]  # two equal sources share a slope
+    def coefficients(self, dataset: str, sources: tuple[str, ...], target: str) -> NDArray[np.float64]:
+        """a, then b_s in the order of `sources`."""
+        gram = self._gram(dataset, sources, target)
+        solution = np.linalg.lstsq(gram[:-1, :-1], gram[:-1, -1], rcond=None)[0]  # two equal sources share a slope
+        return solution.astype(np.float64)
 
     def methods(self, tasks: Iterable[Task]) -> dict[str, Method]:
         """Name to method, able to do those of `tasks` that some training case could teach."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +20,7 @@ from pmmsynth.evaluate.floors import digest_of
 from pmmsynth.evaluate.method import Method
 from pmmsynth.evaluate.tasks import Selection, tasks_for
 from pmmsynth.jobs import Outcome, map_cases
-from pmmsynth.metrics import PROTOCOLS, measure, regions
+from pmmsynth.metrics import PROTOCOL, PROTOCOLS, measure, regions
 from pmmsynth.modality import Task
 from pmmsynth.store import PreparedCase, Store
 
@@ -57,6 +58,19 @@ class Score(BaseModel):
     @property
     def key(self) -> tuple[str, str, str, str]:
         return self.method, self.dataset, self.case, self.task
+
+
+class Meta(BaseModel):
+    """The sidecar of a score file; `methods` maps names to digests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: str
+    store_digest: str
+    protocols: dict[str, str]
+    methods: dict[str, str]
+    versions: dict[str, str]
+    runs: list[dict[str, str]]
 
 
 _LISTED = TypeAdapter(list[Score])
@@ -155,15 +169,11 @@ class _Work:
 def _missing(
     case: PreparedCase, wanted: Iterable[Task], methods: Mapping[str, Method], done: set[tuple[str, str, str, str]]
 ) -> list[tuple[Task, Mapping[str, Method]]]:
-    record = case.record
-    todo = [
-        (
-            task,
-            {n: m for n, m in methods.items() if m.can(task) and (n, record.dataset, record.case, str(task)) not in done},
-        )
-        for task in wanted
-    ]
-    return [(task, left) for task, left in todo if left]
+    def left(task: Task) -> dict[str, Method]:
+        place = (case.record.dataset, case.record.case, str(task))
+        return {name: method for name, method in methods.items() if method.can(task) and (name, *place) not in done}
+
+    return [(task, todo) for task in wanted if (todo := left(task))]
 
 
 def _score_case(work: _Work) -> int:
@@ -178,7 +188,9 @@ def _score_case(work: _Work) -> int:
         rows = []
         for name, method in methods.items():
             made = method.run(images, record.modalities, task, record, masks["brain"])
-            for protocol, found in measure(truth, made, masks).items():
+            measures = measure(truth, made, masks)
+            for protocol in sorted(measures, key=lambda p: p == PROTOCOL):  # the last one says: this group is complete
+                found = measures[protocol]
                 rows.append(
                     Score(
                         method=name,
@@ -242,33 +254,23 @@ def _begin(
     return {row.key for row in rows}
 
 
-class Meta(BaseModel):
-    """The sidecar of a score file; `methods` maps names to digests."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    store: str
-    store_digest: str
-    protocols: dict[str, str]
-    methods: dict[str, str]
-    versions: dict[str, str]
-    runs: list[dict[str, str]]
-
-
 def _existing(out: Path, meta_path: Path, reporter: Reporter) -> tuple[list[Score], Meta | None]:
+    """The complete groups of rows; what an interruption left half-written is dropped and computed again."""
     if not out.is_file():
         return [], None
-    rows = read_scores(out)
-    if not out.read_bytes().endswith(b"\n") and out.stat().st_size:
-        reporter.warn(f"{out}: the last row was cut short by an interruption and is computed again")
-    if not rows:
+    rows, lines = [], out.read_text(encoding="utf-8", errors="replace").splitlines()
+    for line in lines:
+        with suppress(ValidationError):
+            rows.append(Score.model_validate_json(line))
+    complete = {row.key for row in rows if row.protocol == PROTOCOL}
+    kept = [row for row in rows if row.key in complete]
+    if len(kept) < len(lines):
+        reporter.warn(f"{out}: {len(lines) - len(kept)} rows were cut short by an interruption and are computed again")
+    if not kept:
         return [], None
     if not meta_path.is_file():
         raise BadInput(f"{out} without {meta_path.name}", "both", "restore it or choose another output")
-    # All protocols of a method, case and task are written together; only the last ones can be incomplete.
-    last = rows[-1].key
-    cut = not out.read_bytes().endswith(b"\n")
-    return [r for r in rows if not (cut and r.key == last)], Meta.model_validate_json(meta_path.read_bytes())
+    return kept, Meta.model_validate_json(meta_path.read_bytes())
 
 
 def _refuse_unless(allowed: bool, found: str, expected: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pmmsynth.atomic import sha256, write_json
-from pmmsynth.case import Case
+from pmmsynth.case import Case, Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.infer.naming import label, output_path, sidecar_path
@@ -61,15 +61,19 @@ def parse_or_none(text: str) -> str | None:
         return None
 
 
-def find_cases(place: Path) -> list[Case]:
+def find_cases(place: Path, split: Split | None = None) -> list[Case]:
     """Cases of a manifest file, or of a folder in BraTS, BIDS or ISLES form (the form that finds most images).
+
+    Args:
+        place: The file or folder.
+        split: Of a manifest, only the cases of this split.
 
     Raises:
         BadInput: If there is no such place.
         NothingToDo: If the folder holds no case.
     """
     if place.is_file():
-        return list(Manifest.read(place).cases)
+        return [c for c in Manifest.read(place).cases if split in (None, c.split)]
     if not place.is_dir():
         raise BadInput(f"nothing at {place}", "a folder of cases or a manifest.jsonl", "check the path")
     forms: list[list[Case]] = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pmmsynth.errors import UsageError
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.predict import predict
-from pmmsynth.store import PreparedCase, Store
+from pmmsynth.store import CaseRecord, Store
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StoredMethod:
         return cls(model)
 
     def __call__(
-        self, images: NDArray[np.float32], sources: tuple[str, ...], target: str, case: PreparedCase
+        self, images: NDArray[np.float32], sources: tuple[str, ...], target: str, case: CaseRecord
     ) -> NDArray[np.float32]:
         """Synthesize (slice, row, column) from (source, slice, row, column)."""
         card = self.model.card
@@ -43,7 +43,7 @@ class StoredMethod:
             self.model.generator,
             stack,
             sources=card.mask(sources),
-            dataset=card.dataset(case.record.dataset).id,
+            dataset=card.dataset(case.dataset).id,
             targets=card.mask((target,)),
             device=self.model.device,
         )

@@ -13,8 +13,8 @@ from pmmsynth.tensors import Available, DatasetId, Images
 class PMMSynth(nn.Module):
     """Common and specific encoding streams, feature unification at three scales, one decoding stream per modality.
 
-    Streams of modalities that are neither given nor wanted do not run. The output is the mean of the sources plus
-    what the decoder adds; it is not bounded (see docs/explanation/decisions.md).
+    Streams of modalities that are neither given nor wanted do not run. The output is linear, without bounds; who uses
+    it clips to [0, 1] (see docs/explanation/decisions.md).
 
     Args:
         modalities: Number of modalities |C|.
@@ -49,10 +49,9 @@ class PMMSynth(nn.Module):
             unify(shared, scale)
             for unify, shared, scale in zip(self.unify, common, zip(*specific, strict=True), strict=True)
         ]
-        start = given.sum(1, keepdim=True) / sources.sum()
         outputs = torch.zeros_like(given)
         for i in _where(targets):
-            outputs[:, i : i + 1] = start + self.decoders[i](unified, embedding)
+            outputs[:, i : i + 1] = self.decoders[i](unified, embedding)
         return outputs
 
 

@@ -46,25 +46,29 @@ class Atlas:
 @cache
 def load_atlas() -> Atlas:
     """The template; the T1 image sharpens the probability maps, which by themselves are an average of many people."""
-    image = load_mni152_template(resolution=1)
-    t1 = image.get_fdata(dtype=np.float32)
-    gm, wm = (f(resolution=1).get_fdata(dtype=np.float32) for f in (load_mni152_gm_template, load_mni152_wm_template))
-    brain = load_mni152_brain_mask(resolution=1).get_fdata(dtype=np.float32) > 0
+    mask = load_mni152_brain_mask(resolution=1)
+    brain = np.asarray(mask.dataobj) > 0
+    edges = [np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {k})))[[0, -1]] for k in range(3)]
+    box = tuple(slice(max(int(low) - 2, 0), int(high) + 3) for low, high in edges)
+    brain = brain[box]
+    t1, gm, wm = (
+        load(resolution=1).get_fdata(dtype=np.float32)[box]
+        for load in (load_mni152_template, load_mni152_gm_template, load_mni152_wm_template)
+    )
+    affine = mask.affine.copy()
+    affine[:3, 3] += [s.start for s in box]
     prior = np.stack([np.clip(1 - gm - wm, 0, 1), gm, wm])
     prior /= prior.sum(axis=0)
     dark, middle, bright = (float(np.median(t1[brain & (p > 0.9)])) for p in prior)
     seen_wm = np.clip((t1 - middle) / (bright - middle), 0, 1)
     seen_csf = np.clip((middle - t1) / (middle - dark), 0, 1)
     csf, gm, wm = 0.5 * prior + 0.5 * np.stack([seen_csf, 1 - seen_csf - seen_wm, seen_wm])
-    x, y, z = millimetres(t1.shape, image.affine)
+    x, y, z = millimetres(t1.shape, affine)
     nuclei = np.clip(3 * (1 - (x / 36) ** 2 - ((y + 4) / 32) ** 2 - ((z - 4) / 20) ** 2), 0, 1).astype(np.float32)
     vessel = np.clip(_filaments(t1.shape) * 3 * csf * (1 - nuclei), 0, csf)
     fractions = np.stack([csf - vessel, gm * (1 - nuclei), wm, gm * nuclei, vessel]) * brain
     assert len(fractions) == len(HEALTHY)
-    edges = [np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {k})))[[0, -1]] for k in range(3)]
-    box = tuple(slice(max(int(low) - 2, 0), int(high) + 3) for low, high in edges)
-    cropped = Atlas(fractions, image.affine).crop(box)
-    return Atlas(np.ascontiguousarray(cropped.fractions), cropped.affine)
+    return Atlas(fractions, affine)
 
 
 def millimetres(shape: tuple[int, ...], affine: NDArray[np.float64]) -> tuple[Floats, Floats, Floats]:
@@ -127,15 +131,16 @@ class Head:
 
     def sample(self, grid: Grid) -> Sampled:
         """Tissue fractions on `grid`; slices thicker than 2 mm are the mean of thin ones."""
-        to_atlas = self.to_atlas @ grid.affine
+        to_atlas = (self.to_atlas @ grid.affine).astype(np.float32)
         coarse = np.pad(self.fractions[:, ::4, ::4, ::4].sum(axis=0) > 0.2, MARGIN)
         near = ndimage.binary_dilation(coarse, iterations=MARGIN)
         index = _near_brain(grid.shape, to_atlas, near)
         thin = max(1, round(float(grid.spacing[2]) / 2)) if grid.spacing[2] > 2.0 else 1
         fractions = np.zeros((len(TISSUES), index.shape[1]), np.float32)
         for offset in (np.arange(thin) + 0.5) / thin - 0.5:
-            moved = index + np.array([[0.0], [0.0], [offset]], np.float32)
-            at = (to_atlas[:3, :3] @ moved + to_atlas[:3, 3:]).astype(np.float32)
+            moved = index.astype(np.float32)
+            moved[2] += offset
+            at = to_atlas[:3, :3] @ moved + to_atlas[:3, 3:]
             at += np.stack([_interpolate(d, at / LATTICE, "nearest") for d in self.displacement])
             for row, tissue in zip(fractions, self.fractions, strict=True):
                 if tissue.any():
@@ -150,15 +155,13 @@ class Head:
         return Sampled(inside, fractions[:, keep] / total[keep], texture, points.astype(np.float32))
 
 
-def _near_brain(
-    shape: tuple[int, int, int], to_atlas: NDArray[np.float64], near: NDArray[np.bool_]
-) -> NDArray[np.intp]:
+def _near_brain(shape: tuple[int, int, int], to_atlas: Floats, near: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Indices (3, n) of the voxels near the undeformed brain, in C order; slab by slab to keep memory small."""
     found = []
     plane = np.indices((1, *shape[1:])).reshape(3, -1)
     for i in range(shape[0]):
         index = plane + np.array([[i], [0], [0]])
-        nearest = np.rint((to_atlas[:3, :3] @ index + to_atlas[:3, 3:]) / 4).astype(np.intp) + MARGIN
+        nearest = np.rint((to_atlas[:3, :3] @ index.astype(np.float32) + to_atlas[:3, 3:]) / 4).astype(np.intp) + MARGIN
         valid = ((nearest >= 0) & (nearest < np.array(near.shape)[:, None])).all(axis=0)
         index, nearest = index[:, valid], nearest[:, valid]
         found.append(index[:, near[tuple(nearest)]])

@@ -58,9 +58,10 @@ class Site:
     def available(self, rng: np.random.Generator) -> tuple[str, ...]:
         """The modalities of one case."""
         names = ordered(self.sequences)
-        kept = rng.random(len(names)) < self.completeness
-        kept[rng.permutation(len(names))[:2]] = True
-        return tuple(n for n, k in zip(names, kept, strict=True) if k)
+        kept: list[str] = []
+        while len(kept) < 2:
+            kept = [name for name in names if rng.random() < self.completeness]
+        return tuple(kept)
 
 
 def axial(pixels: int, inplane_mm: float, slices: int, spacing_mm: float, tilt: float = 0.0, yaw: float = 0.0) -> Grid:

@@ -1,9 +1,8 @@
 """What tissue is to a scanner: T1, T2, proton density, diffusion and contrast-agent uptake.
 
-Values are rounded from: Rooney et al. 2007 (T1 at 1.5 T), Wansapura et al. 1999 (T1, T2 at 3 T), Stanisz et al. 2005
-(T1, T2 of white matter, grey matter and blood), Kwan et al. 1999 (BrainWeb proton densities), Helenius et al. 2002
-(ADC of healthy brain). Lesion values are round numbers inside the ranges clinical papers report; they are a plausible
-choice, not a measurement.
+Healthy values are round numbers of the size reported by Rooney et al. 2007 (T1), Wansapura et al. 1999 and Stanisz et
+al. 2005 (T1, T2 at 1.5 and 3 T), Kwan et al. 1999 (BrainWeb proton densities) and Helenius et al. 2002 (ADC). Lesion
+values are a plausible choice inside clinical ranges. Neither are measurements, and none was copied figure by figure.
 """
 
 from dataclasses import dataclass, replace

@@ -104,7 +104,7 @@ def small() -> TrainConfig:
     return TrainConfig(
         architecture=Architecture(width=16, residual_blocks=3, embedding=64),
         discriminator_width=16,
-        batch_size=8,
+        batch_size=4,
         epochs=20,
         constant_epochs=10,
         learning_rate=1e-3,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pmmsynth.atomic import sha256, write_json, write_text
+from pmmsynth.atomic import sha256, sweep, write_json, write_text
 from pmmsynth.data import ModalityConsistentBatchScheduler, SliceDataset
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.modality import ordered
@@ -67,6 +67,7 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard) -> N
     Raises:
         UsageError: If the folder was started with other settings or from another store.
     """
+    sweep(out)
     settings, provenance = out / "config.toml", out / "provenance.json"
     manifest = sha256(store.root / "manifest.jsonl")
     if settings.is_file():

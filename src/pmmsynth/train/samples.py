@@ -45,7 +45,7 @@ def write_samples(
             )
             pictures = (example.images[middle][0, column], made[0, column] * example.brain[middle][0])
             for offset, picture in enumerate(pictures):
-                axes[2 * row + offset, column].imshow(picture, cmap="gray", vmin=0, vmax=WHITE)
+                axes[2 * row + offset, column].imshow(picture.numpy(), cmap="gray", vmin=0, vmax=WHITE)
             axes[2 * row, column].set_title(f"{example.dataset} {target}", fontsize=8)
     generator.train()
     with replacing(path) as temporary:

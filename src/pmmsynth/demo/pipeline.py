@@ -1,0 +1,82 @@
+"""Simulate, prepare, train, synthesize, evaluate, one page: each step is the library call its command makes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from pmmsynth.console import Reporter, clock
+from pmmsynth.demo.page import Stage, write_page
+from pmmsynth.errors import NothingToDo
+from pmmsynth.evaluate import Method, evaluate, read_scores
+from pmmsynth.infer import StoredMethod, Synthesizer, find_cases, synthesize_cases
+from pmmsynth.jobs import Outcome
+from pmmsynth.prepare import prepare
+from pmmsynth.simulate import simulate
+from pmmsynth.store import Store
+from pmmsynth.train import TrainConfig, small, train
+
+Result = TypeVar("Result")
+
+CASES = 10
+"""Simulated patients per dataset."""
+SEED = 2026
+MATRIX, PIXEL_MM = 96, 2.0
+EPOCHS = 8
+
+
+def settings() -> TrainConfig:
+    """`small()` on a short budget."""
+    return replace(small(), epochs=EPOCHS, constant_epochs=EPOCHS // 2, seed=SEED)
+
+
+def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
+    """Run everything below `out` and return the page; a second run keeps what is there.
+
+    Args:
+        out: Folder for simulated cases, store, run, synthesized volumes, scores and page.
+        jobs: Cases at a time.
+        reporter: Where to speak.
+    """
+    reporter = reporter or Reporter()
+    stages: list[Stage] = []
+
+    @contextmanager
+    def stage(command: str) -> Iterator[None]:
+        reporter.say(f"\n$ pmmsynth {command}", command=command)
+        began = time.monotonic()
+        yield
+        stages.append(Stage(command, time.monotonic() - began))
+
+    raw, prepared, run, made, scored = (out / n for n in ("simulated", "store", "run", "synthesized", "evaluation"))
+    with stage(f"simulate {raw} --cases {CASES} --seed {SEED} --jobs {jobs}"):
+        try:
+            _whole(simulate(raw, cases=CASES, seed=SEED, jobs=jobs, overwrite=False, reporter=reporter))
+        except NothingToDo:
+            reporter.say("all simulated before")
+    cohorts = raw / "cohorts.toml"
+    with stage(f"prepare {cohorts} --out {prepared} --matrix {MATRIX} --inplane-mm {PIXEL_MM} --jobs {jobs}"):
+        _whole(prepare(cohorts, prepared, matrix=MATRIX, inplane_mm=PIXEL_MM, jobs=jobs, reporter=reporter))
+    store = Store(prepared)
+    with stage(f"train {prepared} --out {run} --preset small --epochs {EPOCHS} --seed {SEED}"):
+        train(store, run, settings(), reporter=reporter)
+    with stage(f"synthesize {run} {prepared / 'manifest.jsonl'} --split test --out {made}"):
+        cases = find_cases(prepared / "manifest.jsonl", "test")
+        written = _whole(synthesize_cases(Synthesizer.load(run), cases, made, reporter=reporter))
+    with stage(f"evaluate {prepared} --model {run} --out {scored}"):
+        stored = StoredMethod.load(run, store)
+        methods = {"PMM-Synth": Method(stored, digest=stored.model.card.weights_sha256)}
+        evaluate(store, methods, out=scored, reporter=reporter)
+    page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)
+    total = clock(sum(s.seconds for s in stages))
+    reporter.say(f"\ndone in {total}; open {page.resolve()}", page=str(page.resolve()))
+    return page
+
+
+def _whole(outcome: Outcome[Result]) -> Outcome[Result]:
+    """The outcome, if nothing failed: the demo's own data must all work."""
+    if outcome.failures:
+        raise RuntimeError(f"{outcome.failures[0].name}: {outcome.failures[0].reason}")
+    return outcome

@@ -1,0 +1,178 @@
+"""Scoring: what a method sees, what is done to its output, resuming and refusing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pmmsynth.errors import BadInput, NothingToDo, UsageError
+from pmmsynth.evaluate import Method, read_scores, score
+from pmmsynth.evaluate.score import cases_of
+from pmmsynth.metrics import regions
+from pmmsynth.modality import Task
+
+TASK = ["T1+T2->FLAIR"]
+
+
+class Spy:
+    """Keeps what it was given and answers with a constant."""
+
+    def __init__(self, value=0.5):
+        self.calls, self.value = [], value
+
+    def __call__(self, images, sources, target, case):
+        self.calls.append((images.copy(), sources, target, case))
+        images[:] = np.nan  # must not spoil the truth
+        return np.full(images.shape[1:], self.value, np.float32)
+
+
+@pytest.fixture
+def run(store, tmp_path, quiet):
+    def run(methods, out=tmp_path / "scores.jsonl", tasks=TASK, reporter=quiet, **options):
+        named = {n: m if isinstance(m, Method) else Method(m, "d") for n, m in methods.items()}
+        return score(store, named, out=out, tasks=tasks, reporter=reporter, **options)
+
+    return run
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "scores.jsonl"
+
+
+def test_a_method_sees_only_the_sources(store, run):
+    spy = Spy()
+    run({"spy": spy}, max_cases=1)
+    ((images, sources, target, case),) = spy.calls
+    truth = next(store.cases("test", "glioma"))
+    scored = truth.scored_slices()
+    assert (sources, target) == (("T1", "T2"), "FLAIR")
+    assert np.array_equal(images, truth.images()[:2, scored].astype(np.float32))
+    assert len(scored) == 10  # the two slices without brain are dropped
+    assert case == truth.record  # the record, which has no way to the voxels
+    assert not hasattr(case, "images")
+
+
+def test_rows_are_right(store, run, path):
+    run({"spy": Spy()})
+    rows = read_scores(path)
+    assert {r.case for r in rows} == {"glioma2", "glioma3"}
+    assert [r.protocol for r in rows[:5]] == ["slice-max", "brain", "lesion", "lesion-shell", "paper-v1"]
+    truth = next(store.cases("test", "glioma"))
+    scored = truth.scored_slices()
+    flair, brain = truth.images()[2, scored].astype(float), truth.brain()[scored]
+    error = (flair - 0.5 * brain) ** 2
+    paper = next(r for r in rows if r.protocol == "paper-v1" and r.case == "glioma2")
+    assert paper.psnr == pytest.approx(-10 * np.log10(error.mean()), abs=1e-4)
+    assert (paper.task, paper.target, paper.n_slices, paper.region, paper.split) == (*TASK, "FLAIR", 10, "crop", "test")
+    inside = next(r for r in rows if r.protocol == "lesion" and r.case == "glioma2")
+    assert inside.psnr == pytest.approx(-10 * np.log10(error[truth.lesion()[scored]].mean()), abs=1e-4)
+    assert inside.n_slices == 2
+
+
+def test_regions_use_the_spacing_of_the_prepared_grid(store):
+    case = next(store.cases("test", "glioma"))
+    shell = regions(case)["lesion-shell"]  # spacing 4, 2, 1 mm of slice, row, column; lesion in slices 4 and 5
+    assert shell[3 - 1, 14, 14]  # 4 mm below; scored slices start at 1
+    assert not shell[2 - 1].any()  # 8 mm below
+    assert shell[4 - 1, 15, 18 + 4]  # 5 mm beside
+    assert not shell[4 - 1, 15, 18 + 5]
+    assert "lesion" not in regions(next(store.cases("test", "stroke")))
+
+
+def test_every_output_is_clipped_and_masked_alike(store):
+    case = next(store.cases("test", "glioma"))
+    brain = case.brain()[case.scored_slices()]
+    images = case.images()[:, case.scored_slices()].astype(np.float32)
+    for value, expected in ((2.0, 1.0), (-1.0, 0.0), (0.3, 0.3)):
+        made = Method(Spy(value), "d").run(images, case.record.modalities, Task.parse(TASK[0]), case.record, brain)
+        assert made[brain] == pytest.approx(expected)
+        assert not made[~brain].any()
+
+
+def test_again_computes_only_what_is_missing(run, path):
+    run({"a": Spy()}, max_cases=1)
+    before = path.read_text()
+    first, second = Spy(), Spy()
+    run({"a": first, "b": second})
+    assert len(first.calls) == 1  # the second case
+    assert len(second.calls) == 2
+    assert path.read_text().startswith(before)
+    keys = [(*r.key, r.protocol) for r in read_scores(path)]
+    assert len(keys) == len(set(keys)) == 4 * 5
+
+
+@pytest.mark.parametrize("cut", [2, 100, 700])
+def test_an_interrupted_write_is_repaired(run, path, capsys, cut):
+    run({"a": Spy()})
+    whole = path.read_text()
+    path.write_text(whole[:-cut])
+    read_scores(path)  # a torn last line is no error
+    spy = Spy()
+    run({"a": spy})
+    assert len(spy.calls) == 1
+    assert path.read_text() == whole
+    assert "interruption" in capsys.readouterr().err
+
+
+def test_other_weights_are_refused_or_replace(run, path):
+    run({"a": Spy(0.5), "b": Spy()})
+    with pytest.raises(UsageError, match="other weights"):
+        run({"a": Method(Spy(0.2), "new")})
+    run({"a": Method(Spy(0.2), "new")}, overwrite=True)
+    assert {(r.method, r.digest) for r in read_scores(path)} == {("a", "new"), ("b", "d")}
+
+
+def test_another_store_is_refused(run, path):
+    run({"a": Spy()})
+    meta_path = path.with_suffix(".meta.json")
+    meta = json.loads(meta_path.read_text())
+    assert meta["methods"] == {"a": "d"}
+    assert meta["versions"]["torchmetrics"]
+    meta_path.write_text(json.dumps(meta | {"store_digest": "other"}))
+    with pytest.raises(UsageError, match="another state of the store"):
+        run({"b": Spy()})
+    run({"b": Spy()}, overwrite=True)
+    assert {r.method for r in read_scores(path)} == {"b"}
+
+
+def test_a_method_that_cannot_do_a_task_has_no_row(run, path):
+    run({"a": Method(Spy(), "d", tasks=("T1->FLAIR",))}, tasks=["T1->FLAIR", *TASK])
+    assert {r.task for r in read_scores(path)} == {"T1->FLAIR"}
+
+
+def test_a_failing_case_is_reported_and_the_rest_done(run, path, quiet):
+    def fails_once(images, sources, target, case):
+        return np.full(images.shape[1:], np.nan if case.case == "glioma2" else 0.5, np.float32)
+
+    outcome = run({"a": fails_once})
+    assert [f.name for f in outcome.failures] == ["glioma/glioma2"]
+    assert {r.case for r in read_scores(path)} == {"glioma3"}
+
+
+def test_two_processes_write_the_same_rows(run, path, tmp_path):
+    run({"a": half})
+    run({"a": half}, out=tmp_path / "parallel.jsonl", jobs=2)
+    assert sorted(path.read_text().splitlines()) == sorted((tmp_path / "parallel.jsonl").read_text().splitlines())
+
+
+def half(images, sources, target, case):
+    return 0.5 * images[0]
+
+
+def test_nothing_to_do(run):
+    with pytest.raises(NothingToDo, match="none with the modalities"):
+        run({"a": Spy()}, tasks=["T1->DWI"])
+
+
+def test_max_cases_is_per_dataset(store):
+    assert [c.record.case for c in cases_of(store, "test", 1)] == ["glioma2", "stroke2"]
+
+
+def test_reading_refuses_what_is_not_a_score(tmp_path):
+    with pytest.raises(BadInput, match="no file"):
+        read_scores(tmp_path / "none.jsonl")
+    bad = tmp_path / "scores.jsonl"
+    bad.write_text('{"method": "a"}\n')
+    with pytest.raises(BadInput, match="one score per line"):
+        read_scores(bad)

@@ -1,0 +1,124 @@
+"""The loop learns, schedules its rate, and supervises only what has ground truth."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from conftest import phantom
+from pmmsynth.console import Reporter
+from pmmsynth.data import Batch, SliceDataset
+from pmmsynth.losses import LossWeights
+from pmmsynth.model import load_model
+from pmmsynth.nets import Discriminators, PMMSynth
+from pmmsynth.store import Store
+from pmmsynth.train import paper, small, tiny, train
+from pmmsynth.train.checkpoint import Progress, TrainState
+from pmmsynth.train.loop import train_step
+from pmmsynth.train.validate import default_tasks, fixed_examples
+
+QUIET = Reporter(quiet=True)
+
+
+def test_paper_is_the_paper() -> None:
+    config = paper()
+    assert (config.batch_size, config.epochs, config.constant_epochs) == (16, 200, 50)
+    assert (config.learning_rate, config.betas) == (2e-4, (0.5, 0.999))
+    assert config.weights == LossWeights(100.0, 30.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "share"), [(0, 1), (49.9, 1), (50, 1), (125, 0.5), (185, 0.1), (199.5, 1 / 300), (200, 0)]
+)
+def test_the_rate_is_constant_then_linear_to_zero(epoch: float, share: float) -> None:
+    assert paper().rate(epoch) == pytest.approx(2e-4 * share)
+
+
+@pytest.fixture
+def state() -> TrainState:
+    generator = PMMSynth(modalities=3, width=8, residual_blocks=1, embedding=8)
+    discriminators = Discriminators(modalities=3, width=4)
+    optimizers = [torch.optim.Adam(m.parameters(), lr=3e-3, betas=(0.5, 0.999)) for m in (generator, discriminators)]
+    return TrainState(generator, discriminators, optimizers[0], optimizers[1], Progress())
+
+
+def step(state: TrainState, batch: Batch, sources: list[bool], weights: LossWeights) -> dict[str, float]:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    modules = state.generator, state.discriminators
+    return train_step(batch, torch.tensor(sources), fabric, *modules, state, weights)
+
+
+def test_two_slices_are_learned_by_heart(state: TrainState, store: Store) -> None:
+    """In 150 steps the synthesis of a third modality comes within 0.02 of the truth."""
+    slices = SliceDataset(list(store.cases("train")), modalities=("T1", "T2", "FLAIR"), dataset_ids={"A": 0, "B": 1})
+    batch = slices[[2, 4]]
+    pixels = LossWeights(adversarial=0.0)
+    first = step(state, batch, [True, True, False], pixels)
+    for _ in range(150):
+        last = step(state, batch, [True, True, False], pixels)
+    assert last["synthesis"] < 0.02 < 0.1 < first["synthesis"]
+    assert last["reconstruction"] < first["reconstruction"]
+
+
+def test_a_modality_without_truth_changes_no_weight(state: TrainState) -> None:
+    """Channel 2 is absent (and NaN): its decoder, its encoder and its discriminator stay as they were."""
+    images = torch.rand(2, 3, 64, 64)
+    images[:, 2] = float("nan")
+    before = {k: v.clone() for m in (state.generator, state.discriminators) for k, v in m.state_dict().items()}
+    batch = Batch(images, torch.tensor([True, True, False]), torch.tensor(0))
+    for sources in ([True, False, False], [False, True, False]):
+        losses = step(state, batch, sources, LossWeights())
+    assert all(value == value for value in losses.values())
+    after = {k: v for m in (state.generator, state.discriminators) for k, v in m.state_dict().items()}
+    absent = ("specific.2.", "decoders.2.", "streams.2.")
+    assert all(torch.equal(after[k], before[k]) for k in before if k.startswith(absent))
+    assert all(not torch.equal(after[k], before[k]) for k in before if k.startswith("decoders.0.image"))
+    # what the first step made a target trains its discriminator: 1 by the first draw, 0 by the second
+    assert all(not torch.equal(after[k], before[k]) for k in before if k.startswith(("streams.0.0", "streams.1.0")))
+
+
+def test_without_adversarial_weight_no_discriminator_runs(state: TrainState) -> None:
+    state.discriminators.forward = lambda *_: pytest.fail("ran")  # type: ignore[method-assign]
+    batch = Batch(torch.rand(1, 3, 16, 16), torch.tensor([True, True, True]), torch.tensor(0))
+    assert "discriminator" not in step(state, batch, [True, False, False], LossWeights(adversarial=0.0))
+
+
+def test_a_run_leaves_what_is_promised(store: Store, tmp_path: Path) -> None:
+    model = train(store, tmp_path / "run", tiny(), reporter=QUIET)
+    run = tmp_path / "run"
+    for name in ("config.toml", "metrics.jsonl", "provenance.json", "checkpoints/last.pt", "samples/epoch_0002.png"):
+        assert (run / name).is_file(), name
+    generator, card = load_model(model)
+    assert card.modalities == ("T1", "T2", "FLAIR", "ADC")
+    assert [d.name for d in card.datasets] == ["A", "B"]
+    assert card.dataset("B").modalities == ("T1", "FLAIR", "ADC")
+    assert card.dataset("A").intensity["T1"].scale == pytest.approx(1000.5)  # the median of 1000 and 1001
+    assert card.training["cases"] == {"A": 2, "B": 2}
+    assert not generator.training
+
+
+def test_datasets_part_ways_in_training(store: Store, tmp_path: Path) -> None:
+    generator, card = load_model(train(store, tmp_path / "run", tiny(), reporter=QUIET))
+    images = torch.from_numpy(phantom("T1")[0][4:5, None]).expand(1, 4, 32, 32)
+    made = [
+        generator(images, card.mask(("T1",)), torch.tensor(n), card.mask(("FLAIR",)))[:, card.modalities.index("FLAIR")]
+        for n in (0, 1)
+    ]
+    assert (made[0] - made[1]).abs().max() > 1e-3
+
+
+def test_validation_tasks_are_fixed(store: Store) -> None:
+    assert [str(t) for t in default_tasks(("T1", "T2", "FLAIR"))] == [
+        *("T2+FLAIR->T1", "T2->T1"),
+        *("T1+FLAIR->T2", "T1->T2"),
+        *("T1+T2->FLAIR", "T1->FLAIR"),
+    ]
+    slices = SliceDataset(list(store.cases("val")), modalities=("T1", "T2", "FLAIR", "ADC"), dataset_ids={"A": 0})
+    examples = fixed_examples(slices, ("T1->T2", "T1->ADC"))
+    assert [[str(t) for t in e.tasks] for e in examples] == [["T1->T2"]]
+    assert len(examples[0].images) == 6
+
+
+def test_small_trains_within_the_hour_by_being_small() -> None:
+    assert sum(p.numel() for p in PMMSynth(modalities=4, **small().architecture.model_dump()).parameters()) < 3.5e6

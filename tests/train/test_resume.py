@@ -1,0 +1,151 @@
+"""An interrupted run ends with the weights of the unbroken one, bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pmmsynth.console import Reporter
+from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.store import Store
+from pmmsynth.train import Stopped, TrainConfig, loop, tiny, train
+
+QUIET = Reporter(quiet=True)
+EVERY_STEP = replace(tiny(), checkpoint_seconds=0.0)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """Generator, discriminators and optimisers of the last checkpoint, as one flat table."""
+    state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
+    flat = {f"{part}.{k}": v for part in ("generator", "discriminators") for k, v in state[part].items()}
+    for part in ("generator_optimizer", "discriminator_optimizer"):
+        for number, values in state[part]["state"].items():
+            flat |= {f"{part}.{number}.{k}": torch.as_tensor(v) for k, v in values.items()}
+    return flat
+
+
+def same(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture
+def unbroken(store: Store, tmp_path: Path) -> Path:
+    train(store, tmp_path / "unbroken", EVERY_STEP, reporter=QUIET)
+    return tmp_path / "unbroken"
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    kept = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k not in ("seconds_per_step", "data_share")} for row in kept]
+
+
+@pytest.mark.parametrize("at", [1, 5, 9])
+def test_sigterm_saves_and_the_same_call_goes_on(
+    store: Store, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    real, calls = loop.train_step, 0
+
+    def interrupted(*args: object) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "train_step", interrupted)
+    config = replace(EVERY_STEP, checkpoint_seconds=1e9)  # only the signal saves
+    run = tmp_path / "run"
+    with pytest.raises(Stopped) as stopped:
+        train(store, run, config, reporter=QUIET)
+    assert stopped.value.exit_code == 130
+    assert calls == at
+    train(store, run, config, reporter=QUIET)
+    assert same(run, unbroken)
+    assert rows(run) == rows(unbroken)
+    assert load_file(run / "model" / "model.safetensors").keys()
+
+
+def test_a_finished_run_does_nothing_more(store: Store, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (unbroken / "metrics.jsonl").read_bytes()
+    monkeypatch.setattr(loop, "train_step", lambda *_: pytest.fail("trained again"))
+    train(store, unbroken, EVERY_STEP, reporter=QUIET)
+    assert (unbroken / "metrics.jsonl").read_bytes() == before
+
+
+def test_other_settings_or_cases_are_refused(store: Store, unbroken: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"batch_size: 2 / 3.*choose another --out"):
+        train(store, unbroken, replace(EVERY_STEP, batch_size=3), reporter=QUIET)
+    manifest = store.root / "manifest.jsonl"
+    manifest.write_text(manifest.read_text() + "\n")
+    with pytest.raises(UsageError, match="other cases"):
+        train(store, unbroken, EVERY_STEP, reporter=QUIET)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="found files but no run"):
+        train(store, tmp_path / "other", EVERY_STEP, reporter=QUIET)
+
+
+def test_a_damaged_checkpoint_is_named_and_nothing_of_it_runs(store: Store, unbroken: Path, tmp_path: Path) -> None:
+    last = unbroken / "checkpoints" / "last.pt"
+    whole = last.read_bytes()
+    last.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadInput, match=r"last\.pt.*remove the file to begin again"):
+        train(store, unbroken, EVERY_STEP, reporter=QUIET)
+    canary = tmp_path / "canary"
+    torch.save({"generator": Poison(canary)}, last)
+    with pytest.raises(BadInput, match=r"last\.pt"):
+        train(store, unbroken, EVERY_STEP, reporter=QUIET)
+    assert not canary.exists()
+
+
+class Poison:
+    """A pickle that writes a file when loaded."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.canary}",)
+
+
+@pytest.mark.slow
+def test_kill_minus_nine_anywhere(store: Store, tmp_path: Path, unbroken: Path) -> None:
+    """Killed at random moments (also while writing), the same command ends with the same weights."""
+    run, config = tmp_path / "run", tmp_path / "config.toml"
+    config.write_text(EVERY_STEP.toml())
+    command = [sys.executable, "-m", "pmmsynth", "train", str(store.root), "--out", str(run), "--config", str(config)]
+    rng = np.random.default_rng(0)
+    killed = 0
+    for _ in range(5):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (run / "config.toml").is_file():
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0.0, 1.0))
+        killed += process.poll() is None
+        process.kill()
+        process.wait()
+    assert killed >= 3
+    assert subprocess.run(command, check=True, capture_output=True).returncode == 0
+    assert same(run, unbroken)
+    assert rows(run) == rows(unbroken)
+    assert not list(run.rglob(".writing-*"))
+
+
+def test_config_survives_its_file_and_refuses_unknown_keys(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    for config in (tiny(), replace(EVERY_STEP, validation_tasks=("T1->T2",), betas=(0.9, 0.99))):
+        path.write_text(config.toml())
+        assert TrainConfig.read(path) == config
+    path.write_text("epoch = 3\n")
+    with pytest.raises(UsageError, match="epoch"):
+        TrainConfig.read(path)

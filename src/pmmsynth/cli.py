@@ -38,8 +38,8 @@ class Simulate(Verb):
 
     out: Positional[Path]
     """Folder to make; cohorts.toml for prepare is written in it."""
-    cases: int = 12
-    """Cases per dataset."""
+    cases: str = "12"
+    """Cases per dataset: one number, or for some datasets as TTG=12,BraTS=5."""
     seed: int = 0
     """Everything follows from it."""
     jobs: int = 1
@@ -51,7 +51,12 @@ class Simulate(Verb):
         from pmmsynth.simulate import simulate
 
         return simulate(
-            self.out, cases=self.cases, seed=self.seed, jobs=self.jobs, overwrite=self.overwrite, reporter=self.reporter
+            self.out,
+            cases=_counts(self.cases),
+            seed=self.seed,
+            jobs=self.jobs,
+            overwrite=self.overwrite,
+            reporter=self.reporter,
         ).exit_code
 
 
@@ -134,7 +139,7 @@ class Train(Verb):
             raise UsageError(f"found {error}; expected settings that fit together; correct them") from error
         store = Store(self.store)
         if self.dry_run:
-            print(describe(store, config.resolved()))
+            self.reporter.say(describe(store, config.resolved()))
             return 0
         model = train(
             store,
@@ -179,9 +184,14 @@ class Synthesize(Verb):
 
         if (self.cases is None) == (not self.input):
             raise UsageError("found both or neither of CASES and --input; expected one of them; choose one")
+        if (self.cases and self.subject) or (self.input and self.split):
+            raise UsageError("found --subject with CASES or --split with --input; expected the reverse; leave it out")
         cases = find_cases(self.cases, self.split) if self.cases else [case_of_inputs(self.input, self.subject)]
+        model = Synthesizer.load(self.model, self.device)
+        if self.input:
+            model.card.mask(cases[0].modalities)  # a mistyped name must not pass for a sequence nobody knows
         return synthesize_cases(
-            Synthesizer.load(self.model, self.device),
+            model,
             cases,
             self.out,
             dataset=self.dataset,
@@ -260,6 +270,16 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Demo, subcommand("demo")]
 )
+
+
+def _counts(text: str) -> int | dict[str, int]:
+    """ "12" or "TTG=12,BraTS=5"."""
+    try:
+        if "=" not in text:
+            return int(text)
+        return {name.strip(): int(count) for name, count in (part.split("=") for part in text.split(","))}
+    except ValueError as error:
+        raise UsageError(f"found --cases {text}; expected a number or NAME=NUMBER,...; write TTG=12,BraTS=5") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """What a person sees while work goes on: a progress bar on a terminal, plain lines elsewhere, or nothing."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -29,14 +30,14 @@ class Reporter:
     def say(self, text: str, **facts: Any) -> None:
         """One line of news; with `as_json` the facts (and the text) as an object."""
         if self.as_json:
-            print(json.dumps({"message": text, **facts}, default=str), flush=True)
+            print(_json({"message": text, **facts}), flush=True)
         elif not self.quiet:
             print(text, flush=True)
 
     def warn(self, text: str, **facts: Any) -> None:
         """One line on stderr, also when quiet."""
         if self.as_json:
-            print(json.dumps({"warning": text, **facts}, default=str), flush=True)
+            print(_json({"warning": text, **facts}), flush=True)
         else:
             print(text, file=sys.stderr, flush=True)
 
@@ -77,6 +78,12 @@ class Reporter:
                 )
 
         return advance
+
+
+def _json(facts: dict[str, Any]) -> str:
+    """One line of JSON; what JSON has no number for (a PSNR of infinity) is null."""
+    plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in facts.items()}
+    return json.dumps(plain, default=str, allow_nan=False)
 
 
 def clock(seconds: float) -> str:

@@ -1,13 +1,15 @@
 """The same work on many cases: in parallel, with progress, one failing case not stopping the others."""
 
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from joblib import Parallel, delayed
 
 from pmmsynth.console import Reporter
-from pmmsynth.errors import BadInput
+from pmmsynth.errors import PmmsynthError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,9 +72,15 @@ def map_cases(
 def _guarded(work: Callable[[Item], Result], name: str, item: Item) -> Result | Failure:
     try:
         return work(item)
-    except BadInput as error:
-        return Failure(name, str(error), is_ours=False)
+    except PmmsynthError as error:
+        return Failure(name, _one_line(error), is_ours=error.exit_code == PmmsynthError.exit_code)
     except OSError as error:  # disk full, no permission: the machine's fault, and the message names the file
-        return Failure(name, f"{type(error).__name__}: {error}", is_ours=False)
+        return Failure(name, f"{type(error).__name__}: {_one_line(error)}", is_ours=False)
     except Exception as error:
-        return Failure(name, f"unexpected {type(error).__name__}: {error}", is_ours=True)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        return Failure(name, f"unexpected {type(error).__name__} in {place}: {_one_line(error)}", is_ours=True)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -84,7 +84,7 @@ class Manifest(BaseModel):
         if not path.is_file():
             raise BadInput(f"no manifest at {path}", "a manifest.jsonl", "run pmmsynth prepare first")
         cases = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
             try:
                 cases.append(Case.model_validate_json(line))
             except ValidationError as error:
@@ -92,11 +92,12 @@ class Manifest(BaseModel):
                     f"{path}, line {number}: {first_message(error)}", "one case per line", "correct the line"
                 ) from error
         table = path.parent / "datasets.json"
-        names = (
-            [row["name"] for row in json.loads(table.read_text(encoding="utf-8"))["datasets"]]
-            if table.is_file()
-            else list(dict.fromkeys(c.dataset for c in cases))
-        )
+        names = list(dict.fromkeys(c.dataset for c in cases))
+        if table.is_file():
+            try:
+                names = [row["name"] for row in json.loads(table.read_text(encoding="utf-8"))["datasets"]]
+            except (ValueError, KeyError, TypeError) as error:
+                raise BadInput(f"{table}: {error!r}", "the table beside a manifest", "prepare again") from error
         return build(names, cases, str(path))
 
 

@@ -1,11 +1,10 @@
 """The model folder: `model.safetensors` (weights) and `model.json` (what they are and how to use them)."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -27,9 +26,9 @@ class Frozen(BaseModel):
 class Architecture(Frozen):
     """The arguments of the generator (`nets/pmm.py`) besides the number of modalities."""
 
-    width: int = 64
-    residual_blocks: int = 3
-    embedding: int = 64
+    width: int = Field(default=64, ge=1, le=1024)
+    residual_blocks: int = Field(default=3, ge=0, le=64)
+    embedding: int = Field(default=64, ge=1, le=4096)
 
 
 class DatasetCard(Frozen):
@@ -64,11 +63,20 @@ class ModelCard(Frozen):
     architecture: Architecture
     modalities: tuple[str, ...]
     datasets: tuple[DatasetCard, ...]
-    matrix: int
-    inplane_mm: float
+    matrix: int = Field(ge=16, le=4096, multiple_of=4)
+    inplane_mm: float = Field(ge=0.1, le=10)
     training: dict[str, Any]
     intended_use: str = INTENDED_USE
     weights_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> "ModelCard":
+        for what, names in (("dataset", [d.name for d in self.datasets]), ("modality", list(self.modalities))):
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"names no {what}, or one twice: {', '.join(names)}")
+        if set(self.modalities) != {m for d in self.datasets for m in d.intensity}:
+            raise ValueError(f"modalities {', '.join(self.modalities)} are not those the datasets have intensities of")
+        return self
 
     def dataset(self, name: str) -> DatasetCard:
         """The dataset of this name. Raises UsageError listing the known ones."""
@@ -121,10 +129,28 @@ def load_model(folder: Path) -> tuple[PMMSynth, ModelCard]:
         raise BadInput(f"{folder / CARD}: {first_message(error)}", "a model card of this version", remedy) from error
     if sha256(folder / WEIGHTS) != card.weights_sha256:
         raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", remedy)
-    generator = card.build()
     try:
-        generator.load_state_dict(load_file(folder / WEIGHTS))
-    except (SafetensorError, RuntimeError, json.JSONDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"{folder / WEIGHTS}: {reason}", "weights of the architecture in the card", remedy) from error
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, KeyError, RuntimeError) as error:  # KeyError: a number format torch has not
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise BadInput(f"{folder / WEIGHTS}: {reason}", "a safetensors file", remedy) from error
+    with torch.device("meta"):  # shapes only: no memory, no random numbers
+        generator = card.build()
+    wrong = _first_difference(weights, generator.state_dict())
+    if wrong:
+        raise BadInput(f"{folder / WEIGHTS}: {wrong}", "weights of the architecture in the card", remedy)
+    generator.load_state_dict(weights, assign=True)
     return generator.eval(), card
+
+
+def _first_difference(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> str | None:
+    for name in sorted(wanted.keys() ^ weights.keys()):
+        return f"{'no' if name in wanted else 'unknown'} tensor {name}"
+    for name, tensor in weights.items():
+        like = wanted[name]
+        if (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
+            kinds = [f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for t in (tensor, like)]
+            return f"{name} is {kinds[0]}, not {kinds[1]}"
+        if not tensor.isfinite().all():
+            return f"{name} holds values that are not finite"
+    return None

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pmmsynth.atomic import replacing_folder, sha256, write_json
 from pmmsynth.case import Split
@@ -35,7 +35,7 @@ class Intensity(Frozen):
     """
 
     kind: Literal["mean", "physical"]
-    scale: float
+    scale: float = Field(gt=0, allow_inf_nan=False)
     units: str = "arbitrary"
 
 

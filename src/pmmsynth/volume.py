@@ -102,7 +102,9 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume, descriptio
     header.set_slope_inter(1.0, 0.0)
     header["cal_min"] = header["cal_max"] = 0
     header["descrip"] = description.encode("ascii", "replace")[:79]
-    header.extensions.clear()  # they may describe the patient
+    header.extensions.clear()  # they may describe the patient, as may all fields of free text
+    for field_name in {"db_name", "aux_file", "intent_name"} & set(header.keys()):
+        header[field_name] = b""
     image = nib.Nifti1Image(data, like.affine, header)  # leaves sform and qform alone when they agree with the affine
     with replacing(path) as temporary:
         nib.save(image, temporary)

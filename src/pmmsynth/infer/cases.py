@@ -1,14 +1,17 @@
 """Many cases through one model: found in a folder or a manifest, written as BIDS derivatives."""
 
+import json
+import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
+from pydantic import ValidationError
 
-from pmmsynth.atomic import sha256, write_json
+from pmmsynth.atomic import sha256, sweep, write_json
 from pmmsynth.case import Case, Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
@@ -17,20 +20,22 @@ from pmmsynth.infer.sidecar import sidecar
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import bids, brats, isles
 from pmmsynth.jobs import Outcome, map_cases
-from pmmsynth.manifest import Manifest
+from pmmsynth.manifest import Manifest, first_message
 from pmmsynth.modality import parse_modality
-from pmmsynth.volume import read_volume, write_volume
+from pmmsynth.model import ModelCard
+from pmmsynth.volume import SUFFIXES, read_volume, write_volume
 
 UNKNOWN = "(not said)"
 
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one case: volumes written now, and those that were there already."""
+    """What became of one case: volumes written now, those that were there already, and what to know of the sources."""
 
     case: Case
     new: tuple[Path, ...]
     kept: tuple[Path, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def case_of_inputs(inputs: Iterable[str], subject: str | None = None) -> Case:
@@ -46,43 +51,57 @@ def case_of_inputs(inputs: Iterable[str], subject: str | None = None) -> Case:
         images[modality] = Path(path)
     if not images:
         raise UsageError("found no --input; expected at least one; write for example --input t1=t1.nii.gz")
-    first = next(iter(images.values()))
-    stem = first.name.split(".")[0]
-    plain = stem.lower() in {m.lower() for m in images} or parse_or_none(stem) in images
-    name = label(subject or (first.resolve().parent.name if plain else stem.split("_")[0].removeprefix("sub-")))
-    return Case(dataset=UNKNOWN, id=name or "case", subject=name or "case", split="test", images=images)
+    name = label(subject.removeprefix("sub-")) if subject else _name_of(*next(iter(images.items()))) or "unnamed"
+    if not name:
+        raise UsageError(f"found --subject {subject}; expected letters and digits; choose another label")
+    return Case(dataset=UNKNOWN, id=name, subject=name, split="test", images=images)
 
 
-def parse_or_none(text: str) -> str | None:
-    """The modality a text names, or None."""
+def _name_of(modality: str, path: Path) -> str:
+    """The patient in a file name: what stands before the sequence, or the folder when nothing does."""
+    stem = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    if found := re.match(r"(sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?)(_|$)", stem):
+        return found[1]
+    words = re.split(r"[._-]+", stem)
+    before = next((words[:i] for i, word in enumerate(words) if _names(word, modality)), words)
+    return label("".join(before)) or label(path.resolve().parent.name)
+
+
+def _names(text: str, modality: str) -> bool:
     try:
-        return parse_modality(text)
+        return parse_modality(text) == modality
     except UsageError:
-        return None
+        return False
 
 
 def find_cases(place: Path, split: Split | None = None) -> list[Case]:
-    """Cases of a manifest file, or of a folder in BraTS, BIDS or ISLES form (the form that finds most images).
+    """Cases of a manifest file, or of a folder in BIDS, BraTS or ISLES form.
 
     Args:
         place: The file or folder.
         split: Of a manifest, only the cases of this split.
 
     Raises:
-        BadInput: If there is no such place.
-        NothingToDo: If the folder holds no case.
+        BadInput: If there is no such place, or its files contradict each other.
+        UsageError: If the place is a single image, or a split is wanted of a folder.
+        NothingToDo: If there is no case.
     """
     if place.is_file():
-        return [c for c in Manifest.read(place).cases if split in (None, c.split)]
+        if place.name.lower().endswith(SUFFIXES):
+            raise UsageError(f"found one image, {place}; expected a folder or a manifest.jsonl; use --input t1={place}")
+        chosen = [c for c in Manifest.read(place).cases if split in (None, c.split)]
+        if not chosen:
+            raise NothingToDo(f"found no {split} case in {place}; expected at least one; choose another split")
+        return chosen
+    if split:
+        raise UsageError(f"found --split {split} and the folder {place}; only a manifest has splits; leave it out")
     if not place.is_dir():
         raise BadInput(f"nothing at {place}", "a folder of cases or a manifest.jsonl", "check the path")
-    forms: list[list[Case]] = []
-    for form in (brats, bids, isles):
-        try:
-            forms.append(form.find(place, UNKNOWN))
-        except BadInput:
-            continue
-    best = max(forms, key=lambda cases: sum(len(c.images) for c in cases), default=[])
+    try:  # names that are BIDS are nothing else; BraTS and ISLES share the name of FLAIR
+        first = bids.find(place, UNKNOWN) or brats.find(place, UNKNOWN)
+        best = max(first, isles.find(place, UNKNOWN), key=lambda cases: sum(len(c.images) for c in cases))
+    except ValidationError as error:
+        raise BadInput(f"{place}: {first_message(error)}", "a name for each case", "rename the folder") from error
     if not best:
         raise NothingToDo(f"found no case in {place}; expected BraTS, BIDS or ISLES file names; use --input t1=path")
     return best
@@ -124,8 +143,12 @@ def synthesize_cases(
     if targets not in ("missing", "all"):
         model.card.mask(tuple(parse_modality(t) for t in targets.split(",")))
     _same_names(cases)
+    _check_place(out)
     work = partial(_synthesize_case, model=model, out=out, dataset=dataset, targets=targets, overwrite=overwrite)
     outcome = map_cases(work, cases, [c.id for c in cases], label="synthesize", jobs=1, reporter=reporter)
+    for written in outcome.results:
+        for remark in written.remarks:
+            reporter.warn(f"{written.case.id}: {remark}", case=written.case.id)
     new, kept = (sum(len(getattr(w, name)) for w in outcome.results) for name in ("new", "kept"))
     if not (new or kept or outcome.failures):
         raise NothingToDo(f"found all sequences in every case; expected one to lack {targets}; name --targets to make")
@@ -140,9 +163,18 @@ def _same_names(cases: Sequence[Case]) -> None:
         path = output_path(Path(), case, "T1")
         if path in seen:
             raise BadInput(
-                f"cases {seen[path]} and {case.id}: one output name {path.name}", "unique names", "rename one"
+                f"cases {seen[path]} and {case.dataset}/{case.id}: one output name {path.name}",
+                "unique names",
+                "rename one, or make them in two runs with two --out",
             )
-        seen[path] = case.id
+        seen[path] = f"{case.dataset}/{case.id}"
+
+
+def _check_place(out: Path) -> None:
+    """Say that nothing can be written before the work rather than after."""
+    place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise BadInput(f"{place}: not a folder one may write to", "room for the output", "choose another --out")
 
 
 def _synthesize_case(
@@ -160,19 +192,39 @@ def _synthesize_case(
     except UsageError as error:
         raise BadInput(f"{case.id}: {error}", "another source", "leave the case out") from error
     paths = {target: output_path(out, case, target) for target in chosen}
-    kept = [t for t, p in paths.items() if p.is_file() and sidecar_path(p).is_file() and not overwrite]
-    missing = [t for t in chosen if t not in kept]
+    there = [t for t in chosen if paths[t].exists() and not overwrite]
+    missing = [t for t in chosen if t not in there]
+    volumes = {m: read_volume(path) for m, path in images.items()} if missing else {}
+    digests = {m: sha256(path) for m, path in images.items()}
+    style = dataset or case.dataset
+    for target in there:
+        _check_same(paths[target], {d for m, d in digests.items() if m != target}, model.card, style)
+    remarks: dict[str, None] = {}
     if missing:
-        _describe(out)
-        volumes = {m: read_volume(path) for m, path in images.items()}
-        digests = {m: sha256(path) for m, path in images.items()}
         names = {m: path.name for m, path in images.items()}
         how = "by --dataset" if dataset else "by the manifest"
-        for target, made in model.synthesize_volumes(volumes, dataset or case.dataset, missing).items():
+        for target, made in model.synthesize_volumes(volumes, style, missing).items():
+            _describe(out)
+            sweep(paths[target].parent)
+            paths[target].unlink(missing_ok=True)  # never an old image beside a new sidecar
             write_json(sidecar_path(paths[target]), sidecar(made, model, digests, names, how))
             text = f"SYNTHETIC {target} by pmmsynth {version('pmmsynth')}, not acquired"
-            write_volume(paths[target], made.volume.data.astype(np.float32), made.volume, text)
-    return Written(case, tuple(paths[t] for t in missing), tuple(paths[t] for t in kept))
+            write_volume(paths[target], made.volume.data, made.volume, text)
+            remarks |= dict.fromkeys(made.remarks)
+    return Written(case, tuple(paths[t] for t in missing), tuple(paths[t] for t in there), tuple(remarks))
+
+
+def _check_same(image: Path, digests: set[str], card: ModelCard, dataset: str) -> None:
+    """What is kept must be what would be made: the same sources, model and style."""
+    try:
+        said = json.loads(sidecar_path(image).read_bytes())
+        found = ({s["SHA256"] for s in said["InputSequences"]}, said["Model"]["WeightsSHA256"], said["Dataset"]["Name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found, reason = None, f"no sidecar that says what it is ({type(error).__name__})"
+    else:
+        reason = "made from other sources, by another model or in another style"
+    if found != (digests, card.weights_sha256, dataset):
+        raise BadInput(f"{image}: {reason}", "the volume this command makes", "use --overwrite, or another --out")
 
 
 def _describe(out: Path) -> None:

@@ -27,7 +27,7 @@ def subject_and_session(case: Case) -> tuple[str, str | None]:
     found = re.fullmatch(r"sub-([A-Za-z0-9]+)(?:_?ses-([A-Za-z0-9]+))?", case.id)
     if found:
         return found[1], found[2]
-    return label(case.id), None
+    return label(case.id) or "unnamed", None
 
 
 def output_path(root: Path, case: Case, modality: str) -> Path:

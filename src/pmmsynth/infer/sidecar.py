@@ -43,6 +43,7 @@ def sidecar(
         },
         "Units": made.intensity.units,
         "Geometry": {"Reference": made.reference, "Resampled": made.resampled},
+        "Remarks": list(made.remarks),
         "IntendedUse": model.card.intended_use,
         "SoftwareVersion": version("pmmsynth"),
         "Device": model.device.type,

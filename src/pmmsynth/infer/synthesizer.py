@@ -14,6 +14,7 @@ from pmmsynth.model import ModelCard, load_model
 from pmmsynth.nets import PMMSynth
 from pmmsynth.predict import predict
 from pmmsynth.prepare import Prepared, prepare_volumes, to_native
+from pmmsynth.prepare.quality import remarks
 from pmmsynth.store import Intensity
 from pmmsynth.volume import Volume, read_volume
 
@@ -31,6 +32,7 @@ class Synthesis:
         intensity: The mapping of the model's [0, 1] to its values.
         intensity_from: The dataset the mapping was measured on; "all datasets" when this one never had the target.
         resampled: Whether the way to the model's grid and back interpolates.
+        remarks: What a person should know of the sources: partial coverage, a cropped brain, few common edges.
     """
 
     volume: Volume
@@ -41,6 +43,7 @@ class Synthesis:
     intensity: Intensity
     intensity_from: str
     resampled: bool
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,9 @@ class Synthesizer:
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> "Synthesizer":
         """Read a model or run folder. Raises BadInput if it is damaged; runs no code from it."""
+        place = _device(device)
         generator, card = load_model(Path(folder))
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(generator.to(device), card, torch.device(device))
+        return cls(generator.to(place), card, place)
 
     def synthesize(
         self, *, dataset: str, targets: str | Sequence[str] = "missing", **sequences: str | Path | Volume
@@ -98,6 +100,8 @@ class Synthesizer:
             return tuple(m for m in self.card.modalities if set(given) - {m})
         names = wanted.split(",") if isinstance(wanted, str) else wanted
         chosen = ordered(parse_modality(n) for n in names)
+        if not chosen:
+            raise UsageError("found no target; expected missing, all or names; name at least one sequence")
         self.card.mask(chosen)
         for name in chosen:
             if not set(given) - {name}:
@@ -165,6 +169,7 @@ class Synthesizer:
             intensity=intensity,
             intensity_from=origin,
             resampled=spacing != sorted(np.round(prepared.prepared.spacing, 6).tolist()),
+            remarks=tuple(remarks(prepared.quality)),
         )
 
     def _intensity(self, dataset: str, target: str) -> tuple[Intensity, str]:
@@ -175,6 +180,18 @@ class Synthesizer:
         others = [d.intensity[target] for d in self.card.datasets if target in d.intensity]
         chosen = [i for i in others if i.units == others[0].units]
         return others[0].model_copy(update={"scale": median(i.scale for i in chosen)}), "all datasets"
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # no such name, or not on this machine
+        raise UsageError(
+            f"found device {name!r}, not usable here; expected auto, cpu or cuda; choose another"
+        ) from error
 
 
 def _by_sources(given: tuple[str, ...], targets: Sequence[str]) -> dict[tuple[str, ...], tuple[str, ...]]:

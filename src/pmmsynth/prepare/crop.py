@@ -37,7 +37,9 @@ def prepared_grid(
         step = 1.0 if abs(wanted / spacing - 1) < SAME_SPACING else wanted / spacing
         first = (low + high) / 2 - sign * step * (count - 1) / 2
         to_index[axis, place] = sign * step
-        to_index[axis, 3] = np.floor(first) if step == 1.0 else first
+        if step == 1.0:  # rounded to the same side of the patient, whichever way the file stores the axis
+            first = np.floor(first) if sign > 0 else np.ceil(first)
+        to_index[axis, 3] = first
     return Grid((shape[0], shape[1], shape[2]), native.affine @ to_index)
 
 

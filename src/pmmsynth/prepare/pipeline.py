@@ -86,9 +86,9 @@ def prepare(
     Returns:
         All cases of the store, and those that failed with one line each.
     """
-    if matrix < 16 or not 0.1 <= inplane_mm <= 10:
+    if matrix < 16 or matrix % 4 or not 0.1 <= inplane_mm <= 10:
         raise UsageError(
-            f"found matrix {matrix}, pixel {inplane_mm:g} mm; expected 16 or more, 0.1 to 10 mm; correct it"
+            f"found matrix {matrix}, pixel {inplane_mm:g} mm; expected a multiple of 4, 0.1 to 10 mm; correct it"
         )
     if out.exists() and not (out / "store.json").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"found {out} with other things in it; expected a store or no folder; choose another place")

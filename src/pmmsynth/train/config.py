@@ -105,8 +105,8 @@ def small() -> TrainConfig:
         architecture=Architecture(width=16, residual_blocks=3, embedding=64),
         discriminator_width=16,
         batch_size=4,
-        epochs=20,
-        constant_epochs=10,
+        epochs=16,
+        constant_epochs=4,
         learning_rate=1e-3,
     )
 

@@ -1,0 +1,485 @@
+"""Cases found, written as BIDS derivatives that say what they are; nothing overwritten, nothing half done."""
+
+import json
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from model_phantoms import affine_for, brain, make_model, save, save_case
+from pmmsynth.atomic import sha256
+from pmmsynth.case import Case
+from pmmsynth.console import Reporter
+from pmmsynth.errors import BadInput, NothingToDo, UsageError
+from pmmsynth.infer import Synthesizer, case_of_inputs, find_cases, synthesize_cases
+from pmmsynth.infer.naming import output_path, sidecar_path
+from pmmsynth.manifest import Manifest
+from pmmsynth.model import INTENDED_USE
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Synthesizer:
+    return Synthesizer.load(make_model(tmp_path_factory.mktemp("cases") / "model"), "cpu")
+
+
+def run(model, cases, out, dataset="A", **options):
+    return synthesize_cases(model, cases, out, dataset=dataset, reporter=Reporter(quiet=True), **options)
+
+
+def names(out: Path) -> set[str]:
+    return {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+
+
+def state(*folders: Path) -> dict[Path, tuple[int, str]]:
+    return {p: (p.stat().st_mtime_ns, sha256(p)) for f in folders for p in f.rglob("*") if p.is_file()}
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "modality", "path"),
+    [
+        ("sub-01", "T1", "sub-01/anat/sub-01_desc-synth_T1w"),
+        ("sub-01", "T2", "sub-01/anat/sub-01_desc-synth_T2w"),
+        ("sub-01", "T1C", "sub-01/anat/sub-01_ce-gadolinium_desc-synth_T1w"),
+        ("sub-01", "FLAIR", "sub-01/anat/sub-01_desc-synth_FLAIR"),
+        ("sub-01", "PD", "sub-01/anat/sub-01_desc-synth_PDw"),
+        ("sub-01", "SWI", "sub-01/anat/sub-01_desc-synth_SWI"),
+        ("sub-01", "DWI", "sub-01/dwi/sub-01_desc-synth_trace"),
+        ("sub-01", "ADC", "sub-01/dwi/sub-01_desc-synth_ADC"),
+        ("sub-01_ses-2", "ADC", "sub-01/ses-2/dwi/sub-01_ses-2_desc-synth_ADC"),
+        ("sub-01_ses-pre", "T1C", "sub-01/ses-pre/anat/sub-01_ses-pre_ce-gadolinium_desc-synth_T1w"),
+        ("BraTS-MET-00110-000", "T2", "sub-BraTSMET00110000/anat/sub-BraTSMET00110000_desc-synth_T2w"),
+        ("Brats18_CBICA_APR_1", "T2", "sub-Brats18CBICAAPR1/anat/sub-Brats18CBICAAPR1_desc-synth_T2w"),
+        ("__", "T2", "sub-unnamed/anat/sub-unnamed_desc-synth_T2w"),
+    ],
+)
+def test_names_are_bids(case, modality, path):
+    made = Case(dataset="d", id=case, subject="s", images={"T1": Path("t1.nii.gz")})
+    image = output_path(Path("out"), made, modality)
+    assert image.as_posix() == f"out/{path}.nii.gz"
+    assert sidecar_path(image).as_posix() == f"out/{path}.json"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "subject", "name"),
+    [
+        (["t1=P7/t1.nii.gz"], None, "P7"),
+        (["t1=P 7/T1w.nii.gz", "t2=other/T2w.nii.gz"], None, "P7"),
+        (["t1=x/BraTS2021_00006_t1.nii.gz"], None, "BraTS202100006"),
+        (["flair=x/BraTS-GLI-00000-000-t2f.nii"], None, "BraTSGLI00000000"),
+        (["t1=x/jo_t1_brain.nii.gz"], None, "jo"),
+        (["t1=x/scan.17.nii.gz"], None, "scan17"),
+        (["t1=x/sub-01_T1w.nii.gz"], None, "sub-01"),
+        (["t1=x/sub-01_ses-02_acq-a_T1w.nii.gz"], None, "sub-01_ses-02"),
+        (["t1=x/t1.nii.gz"], "sub-09", "09"),
+        (["t1=x/t1.nii.gz"], "../../etc", "etc"),
+        (["t1=/t1.nii.gz"], None, "unnamed"),
+    ],
+)
+def test_the_name_of_single_files(inputs, subject, name):
+    assert case_of_inputs(inputs, subject).id == name
+
+
+@pytest.mark.parametrize(
+    ("inputs", "subject", "text"),
+    [
+        ([], None, "found no --input"),
+        (["t1.nii.gz"], None, "found --input t1.nii.gz; expected MODALITY=PATH"),
+        (["t1="], None, "expected MODALITY=PATH"),
+        (["=t1.nii.gz"], None, "found modality ''"),
+        (["t1=a", "T1w=b"], None, "found T1 twice"),
+        (["t1=a"], "/", "found --subject /; expected letters and digits"),
+    ],
+)
+def test_inputs_that_make_no_sense(inputs, subject, text):
+    with pytest.raises(UsageError, match=re.escape(text)):
+        case_of_inputs(inputs, subject)
+
+
+# --- what is written ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cases(tmp_path):
+    """A BIDS tree: two time points of one patient with T1 and FLAIR, another patient with all but ADC."""
+    root = tmp_path / "Jane_Doe_1970"
+    forms = {"T1": "T1w", "T2": "T2w", "T1C": "ce-gd_T1w", "FLAIR": "FLAIR"}
+    for number, (who, have) in enumerate(
+        [("01 1", ("T1", "FLAIR")), ("01 2", ("T1", "FLAIR")), ("02 ", ("T1", "T2", "T1C", "FLAIR"))]
+    ):
+        subject, session = who.split(" ")
+        folder = root / f"sub-{subject}" / (f"ses-{session}" if session else "") / "anat"
+        prefix = f"sub-{subject}_ses-{session}" if session else f"sub-{subject}"
+        for m in have:
+            data = brain(m) + np.int16(number) * (brain(m) > 0)
+            save(folder / f"{prefix}_{forms[m]}.nii.gz", data.astype(np.int16))
+    return root
+
+
+EXPECTED = {
+    "dataset_description.json",
+    *(
+        f"sub-01/ses-{s}/{name}{end}"
+        for s in "12"
+        for name in (
+            f"anat/sub-01_ses-{s}_desc-synth_T2w",
+            f"anat/sub-01_ses-{s}_ce-gadolinium_desc-synth_T1w",
+            f"dwi/sub-01_ses-{s}_desc-synth_ADC",
+        )
+        for end in (".json", ".nii.gz")
+    ),
+    *(f"sub-02/dwi/sub-02_desc-synth_ADC{end}" for end in (".json", ".nii.gz")),
+}
+
+
+def test_everything_missing_is_written_with_a_sidecar_and_inputs_stay_as_they_are(model, cases, tmp_path):
+    before = state(cases)
+    outcome = run(model, find_cases(cases), tmp_path / "out")
+    assert outcome.exit_code == 0
+    assert names(tmp_path / "out") == EXPECTED
+    assert state(cases) == before
+    assert {p.relative_to(tmp_path / "out").as_posix() for w in outcome.results for p in w.new} == {
+        n for n in EXPECTED if n.endswith(".nii.gz")
+    }
+    description = json.loads((tmp_path / "out/dataset_description.json").read_text())
+    assert description == {
+        "Name": "Synthetic MRI sequences",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "pmmsynth", "Version": version("pmmsynth")}],
+    }
+
+
+def test_what_the_sidecar_says(model, cases, tmp_path):
+    run(model, find_cases(cases), tmp_path / "out", dataset="B", targets="t2,flair,adc")
+    path = tmp_path / "out/sub-01/ses-2/anat/sub-01_ses-2_desc-synth_FLAIR.json"
+    text = path.read_text()
+    said = json.loads(text)
+    source = cases / "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz"
+    date = said.pop("Date")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", date)
+    assert said == {
+        "Description": "Synthetic FLAIR from T1 by a neural network; not acquired",
+        "SyntheticImage": True,
+        "SkullStripped": True,
+        "SpatialReference": source.name,
+        "Sources": [source.name],
+        "Target": "FLAIR",
+        "InputSequences": [{"Name": "T1", "File": source.name, "SHA256": sha256(source)}],
+        "Model": {
+            "Name": "PMM-Synth",
+            "WeightsSHA256": model.card.weights_sha256,
+            "Training": {"seed": 0, "cases": {"A": 2, "B": 2}},
+        },
+        "Dataset": {"Name": "B", "ID": 1, "HowChosen": "by --dataset"},
+        "IntensityMapping": {
+            "Formula": "value = a * unit + b, unit in [0, 1]",
+            "a": 60.0,
+            "b": 0.0,
+            "Kind": "mean",
+            "Range": [0.0, 60.0],
+            "StatisticsFrom": "B",
+        },
+        "Units": "arbitrary",
+        "Geometry": {"Reference": "T1", "Resampled": False},
+        "Remarks": [],
+        "IntendedUse": INTENDED_USE,
+        "SoftwareVersion": version("pmmsynth"),
+        "Device": "cpu",
+    }
+    adc = json.loads((tmp_path / "out/sub-02/dwi/sub-02_desc-synth_ADC.json").read_text())
+    assert (adc["Units"], adc["IntensityMapping"]["Kind"], adc["IntensityMapping"]["a"]) == (
+        "1e-6 mm2/s",
+        "physical",
+        3000,
+    )
+    assert [s["Name"] for s in adc["InputSequences"]] == ["T1", "T2", "T1C", "FLAIR"]
+    t2 = json.loads((tmp_path / "out/sub-01/ses-1/anat/sub-01_ses-1_desc-synth_T2w.json").read_text())
+    assert t2["IntensityMapping"]["StatisticsFrom"] == "all datasets"
+    for sidecar in (tmp_path / "out").rglob("*.json"):
+        assert "Jane" not in sidecar.read_text()
+        assert str(tmp_path) not in sidecar.read_text()
+
+
+def test_the_volume_says_it_is_synthetic_and_holds_what_the_model_made(model, cases, tmp_path):
+    source = cases / "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"
+    image = nib.load(source)
+    data = np.asarray(image.dataobj)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Jane Doe"))
+    for name in ("descrip", "db_name", "aux_file", "intent_name"):
+        image.header[name] = b"Jane Doe"
+    nib.save(nib.Nifti1Image(data, image.affine, image.header), source)
+    run(model, find_cases(cases)[:1], tmp_path / "out", targets="t1c")
+    path = tmp_path / "out/sub-01/ses-1/anat/sub-01_ses-1_ce-gadolinium_desc-synth_T1w.nii.gz"
+    got = nib.load(path)
+    assert got.header["descrip"].item().decode() == f"SYNTHETIC T1C by pmmsynth {version('pmmsynth')}, not acquired"
+    assert b"Jane" not in got.header.binaryblock
+    assert not got.header.extensions
+    files = {"t1": source, "flair": source.with_name("sub-01_ses-1_FLAIR.nii.gz")}
+    direct = model.synthesize(**files, dataset="A", targets="t1c")["T1C"]
+    np.testing.assert_array_equal(got.get_fdata(), direct.volume.data)
+
+
+# --- again ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_keeps_everything(model, cases, tmp_path):
+    run(model, find_cases(cases), tmp_path / "out")
+    before = state(tmp_path / "out")
+    outcome = run(model, find_cases(cases), tmp_path / "out")
+    assert outcome.exit_code == 0
+    assert state(tmp_path / "out") == before
+    assert [(len(w.new), len(w.kept)) for w in outcome.results] == [(0, 3), (0, 3), (0, 1)]
+
+
+def test_only_what_is_missing_is_made(model, cases, tmp_path):
+    run(model, find_cases(cases), tmp_path / "out")
+    gone = tmp_path / "out/sub-01/ses-1/dwi/sub-01_ses-1_desc-synth_ADC.nii.gz"
+    half = gone.with_name(".writing-abc.nii.gz")
+    half.write_bytes(b"half")
+    gone.unlink()
+    before = state(tmp_path / "out")
+    run(model, find_cases(cases), tmp_path / "out")
+    after = state(tmp_path / "out")
+    assert {p for p in after if after[p] != before.get(p)} == {gone, gone.with_name("sub-01_ses-1_desc-synth_ADC.json")}
+    assert not half.exists()
+
+
+def test_overwrite_writes_again(model, cases, tmp_path):
+    run(model, find_cases(cases), tmp_path / "out")
+    before = state(tmp_path / "out")
+    run(model, find_cases(cases), tmp_path / "out", dataset="B", overwrite=True)
+    after = state(tmp_path / "out")
+    assert after.keys() == before.keys()
+    changed = {p.relative_to(tmp_path / "out").as_posix() for p in after if after[p][0] != before[p][0]}
+    assert changed == EXPECTED - {"dataset_description.json"}
+    assert {json.loads(p.read_text())["Dataset"]["Name"] for p in (tmp_path / "out").rglob("sub-*.json")} == {"B"}
+
+
+@pytest.mark.parametrize("kind", ["other source", "other dataset", "other model", "no sidecar", "damaged sidecar"])
+def test_what_is_there_is_not_passed_off_as_what_was_asked_for(model, tmp_path, kind):
+    """Above all: two patients whose files have one name, made into one folder one after the other."""
+    save(tmp_path / "a/scan_t1.nii.gz", brain())
+    out, options = tmp_path / "out", {}
+    first = case_of_inputs([f"t1={tmp_path}/a/scan_t1.nii.gz"])
+    (written,) = run(model, [first], out, targets="flair").results
+    image = written.new[0]
+    sidecar, second = sidecar_path(image), first
+    if kind == "other source":
+        save(tmp_path / "b/scan_t1.nii.gz", brain("T2"))
+        second = case_of_inputs([f"t1={tmp_path}/b/scan_t1.nii.gz"])
+    elif kind == "other dataset":
+        options = {"dataset": "B"}
+    elif kind == "other model":
+        other = make_model(tmp_path / "other", training={"seed": 9})
+        weights = Synthesizer.load(other, "cpu")
+        model = Synthesizer(
+            weights.generator, weights.card.model_copy(update={"weights_sha256": "1" * 64}), weights.device
+        )
+    elif kind == "no sidecar":
+        sidecar.unlink()
+    else:
+        sidecar.write_text("{}")
+    before = state(out)
+    outcome = run(model, [second], out, targets="flair", **options)
+    assert outcome.exit_code == 4
+    assert image.name in outcome.failures[0].reason
+    assert "use --overwrite, or another --out" in outcome.failures[0].reason
+    assert state(out) == before
+    assert run(model, [second], out, targets="flair", overwrite=True, **options).exit_code == 0
+    assert run(model, [second], out, targets="flair", **options).results[0].kept == (image,)
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_case_by_folder_manifest_and_input(model, tmp_path):
+    folder = save_case(tmp_path / "cohort/P7", ("t1", "flair"))
+    images = {"T1": folder / "t1.nii.gz", "FLAIR": folder / "flair.nii.gz"}
+    manifest = Manifest(datasets=("A",), cases=(Case(dataset="A", id="P7", subject="A:P7", images=images),))
+    manifest.write(tmp_path / "store/manifest.jsonl")
+    found = {
+        "folder": (find_cases(tmp_path / "cohort"), "A"),
+        "manifest": (find_cases(tmp_path / "store/manifest.jsonl"), None),
+        "input": ([case_of_inputs([f"{m.lower()}={p}" for m, p in images.items()])], "A"),
+    }
+    made = {}
+    for kind, (cases, dataset) in found.items():
+        assert [c.images for c in cases] == [images]
+        out = tmp_path / kind
+        assert run(model, cases, out, dataset=dataset).exit_code == 0
+        made[kind] = {n: (out / n).read_bytes() for n in names(out) if n.endswith(".nii.gz")}
+        says = json.loads((out / "sub-P7/dwi/sub-P7_desc-synth_ADC.json").read_text())
+        assert says["Dataset"]["HowChosen"] == ("by the manifest" if kind == "manifest" else "by --dataset")
+    assert len(made["folder"]) == 3
+    voxels = {
+        kind: {n: np.asarray(nib.load(tmp_path / kind / n).dataobj).tobytes() for n in made[kind]} for kind in made
+    }
+    assert voxels["folder"] == voxels["manifest"] == voxels["input"]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["sub-1/anat/sub-1_T2w", "sub-1/anat/sub-1_FLAIR", "sub-2/anat/sub-2_FLAIR"], {"sub-1": 2, "sub-2": 1}),
+        (
+            ["sub-1/anat/sub-1_T1w", *(f"derivatives/x/sub-1/anat/sub-1_{s}" for s in ("T2w", "FLAIR", "T1w"))],
+            {"sub-1": 1},
+        ),
+        (["HGG/a/a_t1", "HGG/a/a_flair", "LGG/b/b_t1ce", "LGG/b/b_seg"], {"a": 2, "b": 1}),
+        (["sub-1/flair", "sub-1/dwi", "sub-1/adc", "sub-1/msk"], {"sub-1": 3}),
+        (["sub-1/ses-1/sub-1_ses-1_dwi", "sub-1/ses-1/sub-1_ses-1_adc"], {"sub-1_ses-1": 2}),
+        (["a/t1", "a/t2", "synthesized/sub-a/anat/sub-a_desc-synth_FLAIR"], {"a": 2}),
+    ],
+    ids=["bids without T1", "bids with derivatives", "brats", "isles flat", "isles", "own output"],
+)
+def test_the_form_of_a_folder_is_told(tmp_path, files, expected):
+    for name in files:
+        path = tmp_path / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert {c.id: len(c.images) for c in find_cases(tmp_path)} == expected
+
+
+def test_places_without_cases(tmp_path):
+    image = save(tmp_path / "scans/t1.nii.gz", brain())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingToDo, match="found no case in"):
+        find_cases(tmp_path / "empty")
+    with pytest.raises(BadInput, match="nothing at"):
+        find_cases(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=r"found one image, .*t1\.nii\.gz; expected a folder .*; use --input t1="):
+        find_cases(image)
+    with pytest.raises(UsageError, match="found --split test and the folder"):
+        find_cases(tmp_path, "test")
+    save_case(tmp_path / "people/Jane Doe")
+    with pytest.raises(BadInput, match="people: id: case id 'Jane Doe' must be letters"):
+        find_cases(tmp_path / "people")
+
+
+def test_two_files_for_one_sequence_are_named_not_passed_over(tmp_path):
+    for name in ("a_t1", "b_t1", "flair"):
+        save(tmp_path / f"case/{name}.nii.gz", brain())
+    with pytest.raises(BadInput, match=r"t1 twice \(a_t1.nii.gz, b_t1.nii.gz\)|T1 twice"):
+        find_cases(tmp_path)
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"{", b"[]\n"])
+def test_a_file_that_is_no_manifest(tmp_path, text):
+    (tmp_path / "m.jsonl").write_bytes(text)
+    with pytest.raises(BadInput, match=r"m\.jsonl, line 1"):
+        find_cases(tmp_path / "m.jsonl")
+
+
+def test_a_manifest_and_its_splits(tmp_path):
+    case = Case(dataset="A", id="x", subject="A:x", split="val", images={"T1": Path("t1.nii.gz")})
+    Manifest(datasets=("A",), cases=(case,)).write(tmp_path / "manifest.jsonl")
+    assert find_cases(tmp_path / "manifest.jsonl", "val") == [case]
+    with pytest.raises(NothingToDo, match="found no test case"):
+        find_cases(tmp_path / "manifest.jsonl", "test")
+    (tmp_path / "datasets.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"datasets\.json: KeyError"):
+        find_cases(tmp_path / "manifest.jsonl")
+
+
+# --- what cannot be done --------------------------------------------------------------------------------------------
+
+
+def case(identity, folder, dataset="A"):
+    images = {p.name.split(".")[0].upper(): p for p in sorted(folder.glob("*.nii.gz"))}
+    return Case(dataset=dataset, id=identity, subject=f"{dataset}:{identity}", images=images)
+
+
+def test_two_cases_of_one_output_name(model, tmp_path):
+    folder = save_case(tmp_path / "a")
+    for pair in ([case("a-1", folder), case("a1", folder)], [case("x", folder), case("x", folder, "B")]):
+        with pytest.raises(BadInput, match=r"cases A/\S+ and [AB]/\S+: one output name sub-\S+; expected unique names"):
+            run(model, pair, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_do(model, tmp_path):
+    every = {m: save(tmp_path / f"full/{m}.nii.gz", brain(m)) for m in model.card.modalities}
+    full = Case(dataset="A", id="full", subject="full", images=every)
+    with pytest.raises(NothingToDo, match="found all sequences in every case"):
+        run(model, [full], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    part = case("part", save_case(tmp_path / "part"))
+    outcome = run(model, [full, part], tmp_path / "out")
+    assert outcome.exit_code == 0
+    assert [len(w.new) for w in outcome.results] == [0, 3]
+
+
+def test_a_dataset_must_be_said_and_known(model, tmp_path):
+    save_case(tmp_path / "in/a")
+    found = find_cases(tmp_path / "in")
+    with pytest.raises(UsageError, match="found no --dataset; expected the one the patients belong to: A, B"):
+        run(model, found, tmp_path / "out", dataset=None)
+    with pytest.raises(UsageError, match="found dataset 'Z'"):
+        run(model, found, tmp_path / "out", dataset="Z")
+    with pytest.raises(UsageError, match="found dataset 'Z'"):
+        run(model, [case("a", tmp_path / "in/a", "Z")], tmp_path / "out", dataset=None)
+    with pytest.raises(UsageError, match="found modality SWI"):
+        run(model, found, tmp_path / "out", targets="swi")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_one_cannot_write_to(model, tmp_path, monkeypatch):
+    cases = [case("a", save_case(tmp_path / "a"))]
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file/deeper/still"):
+        with pytest.raises(BadInput, match="file: not a folder one may write to"):
+            run(model, cases, out)
+    monkeypatch.setattr("pmmsynth.infer.cases.os.access", lambda *_: False)
+    with pytest.raises(BadInput, match="not a folder one may write to"):
+        run(model, cases, tmp_path / "out")
+
+
+def test_a_full_disk_is_one_failed_case_and_leaves_no_half_file(model, tmp_path, monkeypatch):
+    cases = [case(n, save_case(tmp_path / n)) for n in ("a", "b")]
+    save_image = nib.save
+
+    def full(image, path):
+        if "sub-a" in str(path):
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device", str(path))
+        save_image(image, path)
+
+    monkeypatch.setattr(nib, "save", full)
+    outcome = run(model, cases, tmp_path / "out", targets="flair")
+    assert outcome.exit_code == 5
+    assert "No space left" in outcome.failures[0].reason
+    assert not [n for n in names(tmp_path / "out") if ".writing-" in n or ("sub-a" in n and n.endswith(".nii.gz"))]
+    monkeypatch.undo()
+    assert run(model, cases, tmp_path / "out", targets="flair").exit_code == 0
+
+
+def test_one_bad_case_does_not_stop_the_others(model, tmp_path, capsys):
+    for name in ("a", "b", "c", "d"):
+        save_case(tmp_path / "in" / name)
+    (tmp_path / "in/b/t2.nii.gz").write_bytes((tmp_path / "in/b/t2.nii.gz").read_bytes()[:400])
+    far = affine_for()
+    far[0, 3] += 300
+    save(tmp_path / "in/c/t2.nii.gz", brain("T2"), far)
+    outcome = run(model, find_cases(tmp_path / "in"), tmp_path / "out", targets="flair")
+    assert outcome.exit_code == 5
+    assert [f.name for f in outcome.failures] == ["b", "c"]
+    made = {f"sub-{n}/anat/sub-{n}_desc-synth_FLAIR{e}" for n in "ad" for e in (".json", ".nii.gz")}
+    assert names(tmp_path / "out") == made | {"dataset_description.json"}
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines if "expected" in line] == ["b", "c"]
+
+
+def test_a_case_with_no_known_sequence_or_no_other_source(model, tmp_path):
+    only = Case(dataset="A", id="swi", subject="s", images={"SWI": save(tmp_path / "swi.nii.gz", brain())})
+    alone = Case(dataset="A", id="alone", subject="t", images={"FLAIR": save(tmp_path / "f.nii.gz", brain("FLAIR"))})
+    outcome = run(model, [only, alone], tmp_path / "out", targets="flair")
+    assert outcome.exit_code == 4
+    assert "swi: only SWI; expected one of T1, T2, T1C, FLAIR, ADC" in outcome.failures[0].reason
+    assert "found FLAIR as the only source of FLAIR" in outcome.failures[1].reason
+    assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from pmmsynth.console import clock
 from pmmsynth.evaluate import FLOORS, Score, read_scores
@@ -15,7 +16,6 @@ from pmmsynth.evaluate.tables import markdown, rows
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
-from pmmsynth.train.loop import WINDOW
 
 GLIOMA = ("CBICA", "TCIA", "2013", "2021")
 MODEL = "PMM-Synth"
@@ -33,7 +33,7 @@ def main(run_folder: Path, docs: Path) -> None:
         shutil.copyfile(path, figures / names[-1])
     parts = [
         "# Results on real cases",
-        "This page is written by `experiments/results.py` after `experiments/glioma.sh`; nothing in it is typed by hand.",
+        "Written by `experiments/results.py` after `experiments/glioma.sh`; nothing in it is typed by hand.",
         "## What was done",
         _setting(run_folder, store, config),
         "## The four glioma tasks",
@@ -82,9 +82,9 @@ def _setting(run_folder: Path, store: Store, config: TrainConfig) -> str:
     provenance = json.loads((run_folder / "run" / "provenance.json").read_text())
     card = json.loads((run_folder / "run" / "model" / "model.json").read_text())
     total = steps[-1]["global_step"]
-    seconds = sum(r["seconds_per_step"] for r in steps) * WINDOW
-    share = sum(r["data_share"] * r["seconds_per_step"] for r in steps) / sum(r["seconds_per_step"] for r in steps)
-    counts = {
+    pace = median(r["seconds_per_step"] for r in steps)
+    share = median(r["data_share"] for r in steps)
+    cases = {
         d.name: {s: len(list(store.cases(s, d.name))) for s in ("train", "val", "test")}  # type: ignore[arg-type]
         for d in store.record.datasets
     }
@@ -94,12 +94,12 @@ def _setting(run_folder: Path, store: Store, config: TrainConfig) -> str:
             "- Data: 50 public glioma cases in four groups by institution, and two of multiple sclerosis "
             "([cohort file](../experiments/glioma.toml)); slices 4 mm apart, 192 x 192 pixels of 1 mm.",
             "- Split by patient (train / val / test): "
-            + "; ".join(f"{n} {c['train']}/{c['val']}/{c['test']}" for n, c in counts.items())
+            + "; ".join(f"{n} {c['train']}/{c['val']}/{c['test']}" for n, c in cases.items())
             + ". The test cases were scored once, at the end; nothing was chosen on them.",
             f"- Model: preset `small`, width {config.architecture.width}, {sum_parameters(card)} parameters, "
-            f"batch {config.batch_size}, {config.epochs} epochs = {total} steps, seed {config.seed}, {config.precision}.",
-            f"- Budget: {clock(seconds)} of training steps on two CPU cores ({provenance['threads']} threads), of which "
-            f"{share:.1%} waiting for data; weights of epoch {card['training']['epoch']}, the best on validation.",
+            f"batch {config.batch_size}, {config.epochs} epochs, seed {config.seed}, {config.precision}.",
+            f"- Budget: {total} steps of {pace:.2f} s (median) = {clock(pace * total)} on two CPU cores; {share:.1%} "
+            f"of a step is waiting for data; weights of epoch {card['training']['epoch']}, the best on validation.",
             f"- Software: pmmsynth {software['pmmsynth']}, torch {software['torch']}, Python {software['python']}.",
             f"- Protocol: `{PROTOCOL}` unless another is named. Command: `experiments/glioma.sh`.",
         ]

@@ -246,6 +246,13 @@ def test_train_and_evaluate_without_a_store(call, tmp_path):
         assert code == 4
         one_line(err, r"no store\.json in .*store")
     assert files(tmp_path) == []
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/store.json").write_text("{}")
+    for verb in ("train", "evaluate"):
+        code, _, err = call(verb, tmp_path / "store", "--out", tmp_path / "out")
+        assert code == 4
+        one_line(err, r"store/store\.json: matrix: Field required")
+    assert files(tmp_path) == ["store/store.json"]
 
 
 # --- all done, some failed, a fault of ours -------------------------------------------------------------------------

@@ -115,16 +115,15 @@ class Train(Verb):
     """bf16 where the hardware has it."""
     seed: int | None = None
     """Of weights, order and conditions."""
-    devices: int = 1
-    """Processes per node."""
-    nodes: int = 1
-    """Number of nodes."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Kind of device."""
     dry_run: bool = False
     """Print the settings and the plan, do nothing."""
 
     def run(self) -> int:
+        from pydantic import ValidationError
+
+        from pmmsynth.manifest import first_message
         from pmmsynth.store import Store
         from pmmsynth.train import PRESETS, TrainConfig, describe, train
 
@@ -135,21 +134,15 @@ class Train(Verb):
             chosen["constant_epochs"] = base.constant_epochs * chosen["epochs"] // base.epochs
         try:
             config = replace(base, **chosen)
-        except ValueError as error:
-            raise UsageError(f"found {error}; expected settings that fit together; correct them") from error
+        except ValidationError as error:
+            raise UsageError(
+                f"found {first_message(error)}; expected settings that fit together; correct it"
+            ) from error
         store = Store(self.store)
         if self.dry_run:
             self.reporter.say(describe(store, config.resolved()))
             return 0
-        model = train(
-            store,
-            self.out,
-            config,
-            devices=self.devices,
-            nodes=self.nodes,
-            accelerator=self.accelerator,
-            reporter=self.reporter,
-        )
+        model = train(store, self.out, config, accelerator=self.accelerator, reporter=self.reporter)
         self.reporter.say(f"model: {model}", model=model)
         return 0
 

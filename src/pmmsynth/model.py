@@ -54,7 +54,8 @@ class ModelCard(Frozen):
         modalities: The channels, in order.
         matrix: Pixels per side of a slice.
         inplane_mm: Pixel size.
-        training: Where the weights come from: preset, seed, epochs, steps, cases, versions, digests.
+        training: Where the weights come from: seed, epochs, steps, cases per dataset, digest of the data, versions,
+            validation PSNR.
         weights_sha256: Of `model.safetensors`.
     """
 

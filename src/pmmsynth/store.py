@@ -170,7 +170,12 @@ class Store:
         path = self.root / "store.json"
         if not path.is_file():
             raise BadInput(f"no store.json in {self.root}", "a prepared store", "run pmmsynth prepare first")
-        return StoreRecord.model_validate_json(path.read_text(encoding="utf-8"))
+        try:
+            return StoreRecord.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise BadInput(
+                f"{path}: {first_message(error)}", "a store of this version", "run pmmsynth prepare again"
+            ) from error
 
     def cases(self, split: Split | None = None, dataset: str | None = None) -> Iterator[PreparedCase]:
         """Prepared cases in order of dataset id and name."""

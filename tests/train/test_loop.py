@@ -1,14 +1,17 @@
 """The loop learns, schedules its rate, and supervises only what has ground truth."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from lightning_fabric import Fabric
 
-from conftest import phantom
+from conftest import make_store
+from phantoms import phantom
 from pmmsynth.console import Reporter
 from pmmsynth.data import Batch, SliceDataset
+from pmmsynth.errors import UsageError
 from pmmsynth.losses import LossWeights
 from pmmsynth.model import load_model
 from pmmsynth.nets import Discriminators, PMMSynth
@@ -118,6 +121,31 @@ def test_validation_tasks_are_fixed(store: Store) -> None:
     examples = fixed_examples(slices, ("T1->T2", "T1->ADC"))
     assert [[str(t) for t in e.tasks] for e in examples] == [["T1->T2"]]
     assert len(examples[0].images) == 6
+
+
+def test_a_sequence_no_training_case_has_is_left_out_of_validation(tmp_path: Path) -> None:
+    """A validation case with DWI does not stop a model that never saw DWI."""
+    cohort = {"A": [("train", ["T1", "T2"]), ("val", ["T1", "T2", "DWI"])]}
+    model = train(make_store(tmp_path / "store", cohort), tmp_path / "run", tiny(), reporter=QUIET)
+    assert load_model(model)[1].modalities == ("T1", "T2")
+    assert "validation_psnr" in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_without_validation_cases_the_last_weights_are_the_model(tmp_path: Path) -> None:
+    cohort = {"A": [("train", ["T1", "T2"]), ("val", ["DWI"])]}
+    run = tmp_path / "run"
+    generator, _ = load_model(train(make_store(tmp_path / "store", cohort), run, tiny(), reporter=QUIET))
+    last = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["generator"]
+    assert all(torch.equal(tensor, last[name]) for name, tensor in generator.state_dict().items())
+
+
+def test_wrong_settings_are_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="constant_epochs 9 and epochs 2"):
+        replace(tiny(), constant_epochs=9)
+    with pytest.raises(ValueError, match="validate_every 0 must be at least 1"):
+        replace(tiny(), validate_every=0)
+    with pytest.raises(UsageError, match="SOURCES->TARGET"):
+        replace(tiny(), validation_tasks=("T1 to T2",))
 
 
 def test_small_trains_within_the_hour_by_being_small() -> None:

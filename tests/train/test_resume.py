@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from conftest import COHORT, make_store
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
-from pmmsynth.store import Store
+from pmmsynth.store import Store, write_case
 from pmmsynth.train import Stopped, TrainConfig, loop, tiny, train
 
 QUIET = Reporter(quiet=True)
@@ -38,10 +40,22 @@ def same(one: Path, other: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store and an unbroken run on it."""
+    folder = tmp_path_factory.mktemp("finished")
+    train(make_store(folder / "store", COHORT), folder / "run", EVERY_STEP, reporter=QUIET)
+    return folder
+
+
 @pytest.fixture
-def unbroken(store: Store, tmp_path: Path) -> Path:
-    train(store, tmp_path / "unbroken", EVERY_STEP, reporter=QUIET)
-    return tmp_path / "unbroken"
+def store(finished: Path, tmp_path: Path) -> Store:
+    return Store(shutil.copytree(finished / "store", tmp_path / "store"))
+
+
+@pytest.fixture
+def unbroken(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished / "run", tmp_path / "unbroken")
 
 
 def rows(run: Path) -> list[dict[str, float]]:
@@ -85,8 +99,9 @@ def test_a_finished_run_does_nothing_more(store: Store, unbroken: Path, monkeypa
 def test_other_settings_or_cases_are_refused(store: Store, unbroken: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"batch_size: 2 / 3.*choose another --out"):
         train(store, unbroken, replace(EVERY_STEP, batch_size=3), reporter=QUIET)
-    manifest = store.root / "manifest.jsonl"
-    manifest.write_text(manifest.read_text() + "\n")
+    case = next(store.cases("train"))
+    images = case.images()[...] * np.float16(0.5)
+    write_case(case.folder, case.record, images, case.brain(), case.lesion())
     with pytest.raises(UsageError, match="other cases"):
         train(store, unbroken, EVERY_STEP, reporter=QUIET)
     (tmp_path / "other").mkdir()

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from pmmsynth.errors import UsageError
 from pmmsynth.losses import LossWeights
 from pmmsynth.manifest import first_message
+from pmmsynth.modality import Task
 from pmmsynth.model import Architecture
 
 
@@ -54,8 +55,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.constant_epochs <= self.epochs or self.epochs < 1:
             raise ValueError(f"constant_epochs {self.constant_epochs} and epochs {self.epochs} do not fit together")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size {self.batch_size} must be at least 1")
+        if self.batch_size < 1 or self.validate_every < 1:
+            raise ValueError(
+                f"batch_size {self.batch_size} and validate_every {self.validate_every} must be at least 1"
+            )
+        for text in self.validation_tasks:
+            Task.parse(text)
 
     def rate(self, epoch: float) -> float:
         """The learning rate at a (fractional) epoch."""

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from pmmsynth.console import Advance, Reporter
 from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, draw_sources
-from pmmsynth.errors import BadInput, PmmsynthError
+from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.losses import LossWeights, discriminator_loss, generator_loss
 from pmmsynth.model import ModelCard, save_model
 from pmmsynth.nets import Discriminators, PMMSynth
@@ -34,8 +34,6 @@ def train(
     out: Path,
     config: TrainConfig,
     *,
-    devices: int = 1,
-    nodes: int = 1,
     accelerator: str = "auto",
     reporter: Reporter | None = None,
 ) -> Path:
@@ -45,8 +43,6 @@ def train(
         store: What `prepare` wrote.
         out: The run folder.
         config: All settings.
-        devices: Processes per node.
-        nodes: Number of nodes.
         accelerator: "cpu", "cuda" or "auto".
         reporter: Where to speak.
 
@@ -55,13 +51,16 @@ def train(
 
     Raises:
         BadInput: If the store has no training case or the checkpoint is damaged.
-        UsageError: If the run folder belongs to other settings or another store.
+        UsageError: If the run folder belongs to other settings or another store, or there is no such device.
         Stopped: After SIGTERM or SIGINT, once the checkpoint is written.
     """
     reporter = reporter or Reporter()
     config = config.resolved()
     card = training_card(store, config)
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=config.precision)  # type: ignore[arg-type]
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
+    except (RuntimeError, ValueError) as error:  # Lightning's misconfiguration errors are of these kinds
+        raise UsageError(f"found {error}; expected a device of this machine; choose another --accelerator") from error
     fabric.launch()
     if fabric.is_global_zero:
         open_run(out, store, config, card)

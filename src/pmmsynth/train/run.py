@@ -1,5 +1,6 @@
 """The run folder: settings and provenance at the start, the same ones on resuming; stopping on a signal."""
 
+import hashlib
 import platform
 import signal
 from collections import Counter, defaultdict
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pmmsynth.atomic import sha256, sweep, write_json, write_text
+from pmmsynth.atomic import sweep, write_json, write_text
 from pmmsynth.data import ModalityConsistentBatchScheduler, SliceDataset
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.modality import ordered
@@ -57,7 +58,13 @@ def training_card(store: Store, config: TrainConfig) -> ModelCard:
         datasets=datasets,
         matrix=store.record.matrix,
         inplane_mm=store.record.inplane_mm,
-        training={"seed": config.seed, "epochs": config.epochs, "cases": dict(cases), "software": _software()},
+        training={
+            "seed": config.seed,
+            "epochs": config.epochs,
+            "cases": dict(cases),
+            "data_sha256": data_digest(store),
+            "software": _software(),
+        },
     )
 
 
@@ -69,7 +76,7 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard) -> N
     """
     sweep(out)
     settings, provenance = out / "config.toml", out / "provenance.json"
-    manifest = sha256(store.root / "manifest.jsonl")
+    data = data_digest(store)
     if settings.is_file():
         changed = differences(TrainConfig.read(settings), config)
         if changed:
@@ -77,24 +84,32 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard) -> N
                 f"found a run with other settings in {out} ({'; '.join(changed)}); expected the same to resume; "
                 "choose another --out"
             )
-        if provenance.is_file() and f'"{manifest}"' not in provenance.read_text(encoding="utf-8"):
+        if provenance.is_file() and f'"{data}"' not in provenance.read_text(encoding="utf-8"):
             raise UsageError(
                 f"found a run on other cases in {out}; expected those of {store.root}; choose another --out"
             )
-        return
-    if out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(out.iterdir()):
         raise UsageError(f"found files but no run in {out}; expected an empty folder or a run; choose another --out")
-    write_json(
-        provenance,
-        {
-            "software": _software(),
-            "manifest_sha256": manifest,
-            "cases": card.training["cases"],
-            "threads": torch.get_num_threads(),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-    )
-    write_text(settings, config.toml())
+    else:
+        write_text(settings, config.toml())
+    if not provenance.is_file():
+        write_json(
+            provenance,
+            {
+                "software": _software(),
+                "data_sha256": data,
+                "cases": card.training["cases"],
+                "threads": torch.get_num_threads(),
+                "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
+
+
+def data_digest(store: Store) -> str:
+    """sha256 over the names and array digests of all cases trained and validated on."""
+    cases = [case.record for split in ("train", "val") for case in store.cases(split)]
+    lines = [f"{c.split} {c.dataset} {c.case} {sorted(c.arrays.items())}" for c in cases]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class StopSignal:

@@ -52,7 +52,7 @@ def default_tasks(modalities: Sequence[str]) -> list[Task]:
 
 
 def fixed_examples(slices: SliceDataset, tasks: Sequence[str]) -> list[Example]:
-    """Evenly spaced slices of every case, with those of `tasks` (or the default ones) that the case allows."""
+    """Evenly spaced slices of every case that allows one of `tasks` (or of the default ones), with those it allows."""
     wanted = [Task.parse(t) for t in tasks]
     positions: dict[int, list[int]] = defaultdict(list)
     for sample, (number, _) in enumerate(slices.index):
@@ -60,19 +60,18 @@ def fixed_examples(slices: SliceDataset, tasks: Sequence[str]) -> list[Example]:
     examples = []
     for number, samples in positions.items():
         case = slices.cases[number]
+        has = tuple(m for m in case.record.modalities if m in slices.modalities)
         picked = [samples[i] for i in np.linspace(0, len(samples) - 1, SLICES_PER_CASE).round().astype(int)]
-        chosen = [
-            t
-            for t in wanted or default_tasks(case.record.modalities)
-            if {*t.sources, t.target} <= set(case.record.modalities)
-        ]
+        chosen = [t for t in wanted or default_tasks(has) if {*t.sources, t.target} <= set(has)]
+        if not chosen:
+            continue
         brain = torch.from_numpy(np.array(case.brain()[[slices.index[s][1] for s in picked]]))
         examples.append(Example(case.record.dataset, slices[picked].images, brain, tuple(chosen)))
     return examples
 
 
 def validate(generator: PMMSynth, card: ModelCard, examples: Sequence[Example], device: torch.device) -> Validation:
-    """Run every task of every example."""
+    """Run every task of every example (at least one)."""
     generator.eval()
     scores: dict[str, list[float]] = defaultdict(list)
     for example in examples:
@@ -93,4 +92,4 @@ def validate(generator: PMMSynth, card: ModelCard, examples: Sequence[Example], 
                 scores[f"{example.dataset}: {Task(sources, target)}"].append(score)
     generator.train()
     tasks = {name: fmean(values) for name, values in scores.items()}
-    return Validation(fmean(tasks.values()) if tasks else float("nan"), tasks)
+    return Validation(fmean(tasks.values()), tasks)

@@ -104,7 +104,7 @@ class Train(Verb):
     config: Path | None = None
     """A TOML file of settings, instead of a preset."""
     epochs: int | None = None
-    """Epochs in all."""
+    """Epochs in all; those at full learning rate shrink or grow with them."""
     constant_epochs: int | None = None
     """Epochs before the learning rate begins to fall."""
     batch_size: int | None = None
@@ -128,12 +128,10 @@ class Train(Verb):
         from pmmsynth.train import PRESETS, TrainConfig, describe, train
 
         base = TrainConfig.read(self.config) if self.config else PRESETS[self.preset]()
-        names = ("epochs", "constant_epochs", "batch_size", "learning_rate", "precision", "seed")
+        names = ("constant_epochs", "batch_size", "learning_rate", "precision", "seed")
         chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if "epochs" in chosen and "constant_epochs" not in chosen:
-            chosen["constant_epochs"] = base.constant_epochs * chosen["epochs"] // base.epochs
         try:
-            config = replace(base, **chosen)
+            config = replace(base if self.epochs is None else base.lasting(self.epochs), **chosen)
         except ValidationError as error:
             raise UsageError(
                 f"found {first_message(error)}; expected settings that fit together; correct it"
@@ -173,7 +171,7 @@ class Synthesize(Verb):
     """Make volumes again that are there."""
 
     def run(self) -> int:
-        from pmmsynth.infer import Synthesizer, case_of_inputs, find_cases, synthesize_cases
+        from pmmsynth.infer import Synthesizer, case_of_inputs, find_cases, overlooked, synthesize_cases
 
         if (self.cases is None) == (not self.input):
             raise UsageError("found both or neither of CASES and --input; expected one of them; choose one")
@@ -183,6 +181,11 @@ class Synthesize(Verb):
         model = Synthesizer.load(self.model, self.device)
         if self.input:
             model.card.mask(cases[0].modalities)  # a mistyped name must not pass for a sequence nobody knows
+        if self.cases and (left := overlooked(self.cases, cases)):
+            self.reporter.warn(
+                f"found {len(left)} volumes not recognized as a sequence, the first {left[0]}: what they are counts "
+                "as missing; use --input or a manifest to name them"
+            )
         return synthesize_cases(
             model,
             cases,
@@ -226,7 +229,7 @@ class Evaluate(Verb):
             if label in methods:
                 raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
             stored = StoredMethod.load(Path(folder if equals else text), store, self.device)
-            methods[label] = Method(stored, digest=stored.model.card.weights_sha256)
+            methods[label] = Method(stored, stored.model.card.weights_sha256, stored.tasks)
         return evaluate(
             store,
             methods,

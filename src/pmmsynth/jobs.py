@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from joblib import Parallel, delayed
 
 from pmmsynth.console import Reporter
-from pmmsynth.errors import PmmsynthError
+from pmmsynth.errors import PmmsynthError, UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,7 +53,12 @@ def map_cases(
     """Call `work` on every item, `jobs` at a time (processes; 1 means in this one), results in the order of items.
 
     Bad input and any other error of one item is reported in one line and counted; the rest goes on.
+
+    Raises:
+        UsageError: If `jobs` is 0; negative numbers count from the number of cores, as in joblib.
     """
+    if jobs == 0:
+        raise UsageError("found --jobs 0; expected at least 1, or -1 for all cores; choose a number")
     results: list[Result] = []
     failures: list[Failure] = []
     pairs = list(zip(names, items, strict=True))

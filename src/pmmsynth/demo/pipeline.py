@@ -24,16 +24,16 @@ CASES = {"TTG": 12, "TTI": 12, "BraTS": 5, "ISLES": 8}
 """Simulated patients per dataset; fewer where a patient has many slices."""
 SEED = 2026
 MATRIX, PIXEL_MM = 96, 2.0
-EPOCHS = 8
+EPOCHS = 7
 
 
 def settings() -> TrainConfig:
     """`small()` on a short budget."""
-    return replace(small(), epochs=EPOCHS, constant_epochs=EPOCHS // 4, seed=SEED)
+    return replace(small().lasting(EPOCHS), seed=SEED)
 
 
 def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
-    """Run everything below `out` and return the page; a second run keeps what is there.
+    """Run everything below `out` and return the page; a second run keeps what the first made.
 
     Args:
         out: Folder for simulated cases, store, run, synthesized volumes, scores and page.
@@ -63,12 +63,12 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
     store = Store(prepared)
     with stage(f"train {prepared} --out {run} --preset small --epochs {EPOCHS} --seed {SEED}"):
         train(store, run, settings(), reporter=reporter)
-    with stage(f"synthesize {run} {prepared / 'manifest.jsonl'} --split test --out {made}"):
+    with stage(f"synthesize {run} {prepared / 'manifest.jsonl'} --split test --out {made} --overwrite"):
         cases = find_cases(prepared / "manifest.jsonl", "test")
-        written = _whole(synthesize_cases(Synthesizer.load(run), cases, made, reporter=reporter))
+        written = _whole(synthesize_cases(Synthesizer.load(run), cases, made, overwrite=True, reporter=reporter))
     with stage(f"evaluate {prepared} --model {run} --out {scored}"):
         stored = StoredMethod.load(run, store)
-        methods = {"PMM-Synth": Method(stored, digest=stored.model.card.weights_sha256)}
+        methods = {"PMM-Synth": Method(stored, stored.model.card.weights_sha256, stored.tasks)}
         evaluate(store, methods, out=scored, reporter=reporter)
     page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)
     total = clock(sum(s.seconds for s in stages))

@@ -1,7 +1,16 @@
 """From the volumes a patient has to those the patient lacks, on the native grid."""
 
-from pmmsynth.infer.cases import Written, case_of_inputs, find_cases, synthesize_cases
+from pmmsynth.infer.cases import Written, case_of_inputs, find_cases, overlooked, synthesize_cases
 from pmmsynth.infer.stored import StoredMethod
 from pmmsynth.infer.synthesizer import Synthesis, Synthesizer
 
-__all__ = ["StoredMethod", "Synthesis", "Synthesizer", "Written", "case_of_inputs", "find_cases", "synthesize_cases"]
+__all__ = [
+    "StoredMethod",
+    "Synthesis",
+    "Synthesizer",
+    "Written",
+    "case_of_inputs",
+    "find_cases",
+    "overlooked",
+    "synthesize_cases",
+]

@@ -19,6 +19,7 @@ from pmmsynth.infer.naming import label, output_path, sidecar_path
 from pmmsynth.infer.sidecar import sidecar
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import bids, brats, isles
+from pmmsynth.intake.files import volumes_under
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.manifest import Manifest, first_message
 from pmmsynth.modality import parse_modality
@@ -72,6 +73,14 @@ def _names(text: str, modality: str) -> bool:
         return parse_modality(text) == modality
     except UsageError:
         return False
+
+
+def overlooked(place: Path, cases: Sequence[Case]) -> list[Path]:
+    """Volumes below a folder that no case takes as a sequence or lesion mask: their sequences count as missing."""
+    if not place.is_dir():
+        return []
+    used = {p for c in cases for p in (*c.images.values(), c.lesion)}
+    return [p for p in volumes_under(place) if p not in used]
 
 
 def find_cases(place: Path, split: Split | None = None) -> list[Case]:

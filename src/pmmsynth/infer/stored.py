@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pmmsynth.errors import UsageError
 from pmmsynth.infer.synthesizer import Synthesizer
+from pmmsynth.modality import all_tasks
 from pmmsynth.predict import predict
 from pmmsynth.store import CaseRecord, Store
 
@@ -21,7 +22,12 @@ class StoredMethod:
 
     @classmethod
     def load(cls, folder: Path, store: Store, device: str = "auto") -> "StoredMethod":
-        """Load a model and make sure it was trained on slices like those of the store."""
+        """Load a model and make sure it knows the store's datasets and was trained on slices like the store's.
+
+        Raises:
+            UsageError: If model and store do not fit together.
+            BadInput: If the model is damaged.
+        """
         model = Synthesizer.load(folder, device)
         ours, theirs = (model.card.matrix, model.card.inplane_mm), (store.record.matrix, store.record.inplane_mm)
         if ours != theirs:
@@ -29,7 +35,14 @@ class StoredMethod:
                 f"found a model for {ours[0]} pixels of {ours[1]:g} mm and a store of {theirs[0]} pixels of "
                 f"{theirs[1]:g} mm; expected the same; prepare a store with --matrix {ours[0]} --inplane-mm {ours[1]:g}"
             )
+        for entry in store.record.datasets:
+            model.card.dataset(entry.name)
         return cls(model)
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """What the model can be asked: every task among its modalities."""
+        return frozenset(str(task) for task in all_tasks(self.model.card.modalities))
 
     def __call__(
         self, images: NDArray[np.float32], sources: tuple[str, ...], target: str, case: CaseRecord

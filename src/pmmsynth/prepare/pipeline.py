@@ -34,7 +34,7 @@ from pmmsynth.store import (
 )
 from pmmsynth.volume import read_volume
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
 
 

@@ -68,6 +68,10 @@ class TrainConfig:
             return self.learning_rate
         return self.learning_rate * max(0.0, (self.epochs - epoch) / (self.epochs - self.constant_epochs))
 
+    def lasting(self, epochs: int) -> "TrainConfig":
+        """The same settings over another number of epochs, with the same share of them at full learning rate."""
+        return replace(self, epochs=epochs, constant_epochs=self.constant_epochs * epochs // self.epochs)
+
     def toml(self) -> str:
         """All fields, as `read` reads them."""
         return tomli_w.dumps(TypeAdapter(TrainConfig).dump_python(self, mode="json"))
@@ -83,7 +87,7 @@ class TrainConfig:
         """Read TOML; what the file leaves out has the paper's value. Raises UsageError for unknown or wrong keys."""
         try:
             return TypeAdapter(TrainConfig).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (ValidationError, tomllib.TOMLDecodeError, OSError) as error:
+        except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             reason = first_message(error) if isinstance(error, ValidationError) else str(error)
             raise UsageError(
                 f"found in {path}: {reason}; expected the fields of TrainConfig; correct the file"
@@ -110,8 +114,8 @@ def small() -> TrainConfig:
         architecture=Architecture(width=16, residual_blocks=3, embedding=64),
         discriminator_width=16,
         batch_size=4,
-        epochs=16,
-        constant_epochs=4,
+        epochs=14,
+        constant_epochs=3,
         learning_rate=1e-3,
     )
 

@@ -1,6 +1,6 @@
-"""Write docs/results.md and its figures from a finished run of experiments/glioma.sh.
+"""Write docs/results.md, its figures and the table in README.md from a finished run of experiments/glioma.sh.
 
-Usage: python experiments/results.py runs/glioma docs
+Usage: python experiments/results.py runs/glioma .
 """
 
 import json
@@ -19,10 +19,12 @@ from pmmsynth.train import TrainConfig
 
 GLIOMA = ("CBICA", "TCIA", "2013", "2021")
 MODEL = "PMM-Synth"
+START, END = "<!-- results: written by experiments/results.py -->", "<!-- end of results -->"
 
 
-def main(run_folder: Path, docs: Path) -> None:
-    """Read the run, write the page."""
+def main(run_folder: Path, project: Path) -> None:
+    """Read the run, write the page and the README's table."""
+    docs = project / "docs"
     store, config = Store(run_folder / "store"), TrainConfig.read(run_folder / "run" / "config.toml")
     scores = read_scores(run_folder / "evaluation" / "scores.jsonl")
     figures = docs / "figures"
@@ -47,12 +49,36 @@ def main(run_folder: Path, docs: Path) -> None:
         markdown(scores),
         "With each true slice's maximum as range (the literal reading of Eq. 10):",
         markdown(_pooled(scores), "slice-max"),
+        "## The published width",
+        _paper_step(run_folder / "paper_step.json"),
         "## Pictures",
         "One held-out case per dataset, the slice with most lesion (outlined on the truth). Given sequences, truth, "
         "each method, its absolute error below.",
         *(f"![{name}](figures/{name})" for name in names),
     ]
     (docs / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    readme = project / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{START}\n\n{_summary(scores)}\n\n{END}{after}", encoding="utf-8")
+
+
+def _summary(scores: Sequence[Score]) -> str:
+    """The pooled table in short, for the README."""
+    table = rows(_pooled(scores))
+    names = [MODEL, *FLOORS]
+    lines = [
+        f"Held-out real glioma cases ({max(row.n for row in table)} patients of four institutions, 192 x 192), preset "
+        "`small` trained for under an hour on two CPU cores. PSNR (dB) / SSIM, mean over cases, protocol "
+        f"`{PROTOCOL}`; [setting, deviations, pictures, what did not work](docs/results.md).",
+        "",
+        f"| task | {' | '.join(names)} |",
+        f"| --- |{' ---: |' * len(names)}",
+    ]
+    for row in table:
+        cells = [f"{row.cells[n].mean['psnr']:.2f} / {row.cells[n].mean['ssim']:.3f}" for n in names]
+        lines.append(f"| {row.task} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _pooled(scores: Sequence[Score]) -> list[Score]:
@@ -103,6 +129,16 @@ def _setting(run_folder: Path, store: Store, config: TrainConfig) -> str:
             f"- Software: pmmsynth {software['pmmsynth']}, torch {software['torch']}, Python {software['python']}.",
             f"- Protocol: `{PROTOCOL}` unless another is named. Command: `experiments/glioma.sh`.",
         ]
+    )
+
+
+def _paper_step(path: Path) -> str:
+    step = json.loads(path.read_text(encoding="utf-8"))
+    return (
+        f"One training step of preset `paper` (generator of {step['parameters'] / 1e6:.1f} M parameters, six "
+        "modalities of which three are given, batch 16, 192 x 192, generator and discriminators): "
+        f"{step['seconds']:.0f} s and {step['peak_gigabytes']} GB at most, {step['precision']}, {step['threads']} "
+        f"{step['device'].upper()} threads. Command: `python experiments/paper_step.py`."
     )
 
 

@@ -69,7 +69,11 @@ LAYOUTS: dict[str, Layout] = {
             }.items()
         },
         lesion="{case}/{case}_lesion.nii.gz",
-        spelling={"image": "{case}/{case}_{modality}.nii.gz", "lesion": "{case}/{case}_lesion.nii.gz"},
+        spelling={
+            "image": "{case}/{case}_{modality}.nii.gz",
+            "lesion": "{case}/{case}_lesion.nii.gz",
+            "lesion_labels": {"1": "lesion"},
+        },
     ),
     "TTI": Layout(
         kind="bids",

@@ -52,7 +52,7 @@ def test_what_a_patient_lacks_is_written_on_the_patients_own_grid(folder: Path) 
     source = next((folder / "simulated").rglob(details["SpatialReference"]))
     reference, synthetic = read_volume(source), read_volume(brats[0])
     assert synthetic.grid.same_as(reference.grid, tolerance=1e-5)
-    assert (synthetic.data[reference.data == 0] == 0).mean() > 0.999
+    assert (synthetic.data[reference.data == 0] == 0).mean() > 0.9999  # the mask fills holes of the reference
     assert synthetic.data.max() <= details["IntensityMapping"]["Range"][1]
 
 
@@ -62,7 +62,7 @@ def test_the_page_stands_alone(folder: Path) -> None:
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
     assert len(sources) >= 10
     assert all(s.startswith("data:image/png;base64,") for s in sources)
-    for text in (*DATASETS, "What was learned", "T1C synthetic", "paper-v1", "pmmsynth train"):
+    for text in (*DATASETS, "What was learned", "DWI, ADC made from T1, T2, T1C, FLAIR", "paper-v1", "pmmsynth train"):
         assert text in page
 
 

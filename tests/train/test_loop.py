@@ -7,8 +7,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from conftest import make_store
-from phantoms import phantom
+from phantoms import make_store, phantom
 from pmmsynth.console import Reporter
 from pmmsynth.data import Batch, SliceDataset
 from pmmsynth.errors import UsageError

@@ -134,7 +134,8 @@ def _gallery(written: Written) -> dict[str, Any]:
             f"{name} synthetic" if synthetic else name, color="orange" if synthetic else "white", fontsize=10
         )
         axis.set_axis_off()
-    return {"dataset": case.dataset, "case": case.id, "image": _embedded_figure(figure)}
+    caption = f"{case.dataset}, {case.id}: {', '.join(targets)} made from {', '.join(case.images)}"
+    return {"caption": caption, "image": _embedded_figure(figure)}
 
 
 def _most_lesion(path: Path) -> NDArray[np.float64] | None:

@@ -157,8 +157,7 @@ class Synthesizer:
     ) -> Synthesis:
         intensity, origin = self._intensity(dataset, target)
         native = prepared.native
-        brain = to_native(prepared.brain.astype(np.float32), prepared.prepared, native.grid)
-        data = to_native(stack, prepared.prepared, native.grid) * (brain > 0.5) * np.float32(intensity.scale)
+        data = to_native(stack, prepared.prepared, native.grid) * prepared.native_brain * np.float32(intensity.scale)
         spacing = sorted(np.round(native.grid.spacing, 6).tolist())
         return Synthesis(
             volume=Volume(data, native.affine, native.header),

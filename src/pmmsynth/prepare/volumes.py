@@ -31,6 +31,7 @@ class Prepared:
         brain, lesion: (slice, row, column).
         prepared: The grid of the arrays (axes L, P, S: their transpose).
         native: The reference as it was read: the grid to return to.
+        native_brain: The brain mask on that grid, in its own axis order.
         reference: Its modality.
         intensity: Per modality, the way back to the file's values.
         quality: Per modality: coverage, clipped, alignment, cropped.
@@ -42,6 +43,7 @@ class Prepared:
     lesion: NDArray[np.bool_]
     prepared: Grid
     native: Volume
+    native_brain: NDArray[np.bool_]
     reference: str
     intensity: dict[str, Intensity]
     quality: dict[str, dict[str, float]]
@@ -102,7 +104,7 @@ def prepare_volumes(
     marked = np.zeros_like(brain)
     if lesion is not None:
         marked = on_prepared((lesion.data > 0).astype(np.float32), lesion.grid, grid, order=0) > 0
-    return Prepared(images, modalities, brain, marked, grid, native, reference, intensity, quality)
+    return Prepared(images, modalities, brain, marked, grid, native, mask, reference, intensity, quality)
 
 
 def _check_overlap(

@@ -153,8 +153,9 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
                 f"the last good state is in {last.parent}"
             )
         progress.step += 1
-        _note(run, record, losses, waited, time.monotonic() - began)
-        advance(f"loss {losses['generator']:.2f}")
+        worked = time.monotonic() - began
+        _note(run, record, losses, waited, worked)
+        advance(f"loss {losses['generator']:.2f}, data {waited / (waited + worked):.1%} of the step")
         if stop.requested or time.monotonic() - saved > config.checkpoint_seconds:
             run.save(last)
             saved = time.monotonic()

@@ -38,7 +38,7 @@ def test_it_says_what_it_can_be_asked(tmp_path: Path) -> None:
 
 
 def test_a_store_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="model for 48 pixels .* store of 32 pixels"):
+    with pytest.raises(UsageError, match=r"model for 48 pixels .* store of 32 pixels"):
         StoredMethod.load(make_model(tmp_path / "model"), make_store(tmp_path / "store", COHORT))
     other = make_store(tmp_path / "other", {"Unseen": [("train", ["T1", "T2"])]})
     with pytest.raises(UsageError, match="dataset 'Unseen'; expected one the model was trained on: A, B"):

@@ -6,6 +6,7 @@ from torch import nn
 from pmmsynth.nets.decoders import DecodingStream
 from pmmsynth.nets.encoders import EncodingStream
 from pmmsynth.nets.modulation import DatasetEmbedding
+from pmmsynth.nets.shortcut import SourceShortcut
 from pmmsynth.nets.unify import FeatureUnification
 from pmmsynth.tensors import Available, DatasetId, Images
 
@@ -13,8 +14,8 @@ from pmmsynth.tensors import Available, DatasetId, Images
 class PMMSynth(nn.Module):
     """Common and specific encoding streams, feature unification at three scales, one decoding stream per modality.
 
-    Streams of modalities that are neither given nor wanted do not run. The output is linear, without bounds; who uses
-    it clips to [0, 1] (see docs/explanation/decisions.md).
+    Streams of modalities that are neither given nor wanted do not run. A learned mean of the sources is added to what
+    a decoder makes. The output has no bounds; who uses it clips to [0, 1] (see docs/explanation/decisions.md).
 
     Args:
         modalities: Number of modalities |C|.
@@ -31,6 +32,7 @@ class PMMSynth(nn.Module):
         self.specific = nn.ModuleList(EncodingStream(1, **sizes) for _ in range(modalities))
         self.unify = nn.ModuleList(FeatureUnification(n * width) for n in (1, 2, 4))
         self.decoders = nn.ModuleList(DecodingStream(**sizes) for _ in range(modalities))
+        self.shortcut = SourceShortcut(modalities, embedding=embedding)
 
     def forward(self, images: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
         """Synthesize `targets` from `sources`.
@@ -51,7 +53,8 @@ class PMMSynth(nn.Module):
         ]
         outputs = torch.zeros_like(given)
         for i in _where(targets):
-            outputs[:, i : i + 1] = self.decoders[i](unified, embedding)
+            direct = self.shortcut(given, sources, embedding, i)
+            outputs[:, i : i + 1] = direct + self.decoders[i](unified, embedding)
         return outputs
 
 

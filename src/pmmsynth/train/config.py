@@ -114,8 +114,8 @@ def small() -> TrainConfig:
         architecture=Architecture(width=16, residual_blocks=3, embedding=64),
         discriminator_width=16,
         batch_size=4,
-        epochs=14,
-        constant_epochs=3,
+        epochs=9,
+        constant_epochs=1,
         learning_rate=1e-3,
     )
 

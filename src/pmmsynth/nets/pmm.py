@@ -14,8 +14,9 @@ from pmmsynth.tensors import Available, DatasetId, Images
 class PMMSynth(nn.Module):
     """Common and specific encoding streams, feature unification at three scales, one decoding stream per modality.
 
-    Streams of modalities that are neither given nor wanted do not run. A learned mean of the sources is added to what
-    a decoder makes. The output has no bounds; who uses it clips to [0, 1] (see docs/explanation/decisions.md).
+    Streams of modalities that are neither given nor wanted do not run. Where a decoder's gate
+    says so, the output is a learned mean of the sources rather than the decoded image. It has no bounds; who uses it
+    clips to [0, 1] (see docs/explanation/decisions.md).
 
     Args:
         modalities: Number of modalities |C|.
@@ -54,7 +55,7 @@ class PMMSynth(nn.Module):
         outputs = torch.zeros_like(given)
         for i in _where(targets):
             direct = self.shortcut(given, sources, embedding, i)
-            outputs[:, i : i + 1] = direct + self.decoders[i](unified, embedding)
+            outputs[:, i : i + 1] = self.decoders[i](unified, embedding, direct)
         return outputs
 
 

@@ -77,20 +77,6 @@ def test_a_batch_equals_its_slices(generator: PMMSynth) -> None:
     assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_the_gate_mixes_shortcut_and_decoded_image(generator: PMMSynth) -> None:
-    """An open gate passes the mean of the sources, a closed one the decoded image alone."""
-    images = torch.rand(1, 4, 16, 16)
-    decoder = generator.decoders[3]
-    torch.nn.init.zeros_(decoder.gate.weight)
-    outputs = []
-    for bias in (50.0, -50.0, 0.0):
-        torch.nn.init.constant_(decoder.gate.bias, bias)
-        outputs.append(generator(images, mask(0, 1), N, mask(3))[:, 3])
-    assert torch.allclose(outputs[0], images[:, :2].mean(1), atol=1e-6)
-    assert not torch.allclose(outputs[1], outputs[0], atol=1e-2)
-    assert torch.allclose(outputs[2], (outputs[0] + outputs[1]) / 2, atol=1e-6)
-
-
 def test_no_gradient_reaches_a_stream_without_part(generator: PMMSynth) -> None:
     generator(torch.rand(1, 4, 16, 16), mask(0), N, mask(1)).sum().backward()
     assert all(p.grad is None for i in (1, 2, 3) for p in generator.specific[i].parameters())

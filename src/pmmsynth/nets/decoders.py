@@ -7,14 +7,9 @@ from torch.nn import functional as F
 from pmmsynth.nets.blocks import ConvBlock, ResidualBlock
 from pmmsynth.tensors import Embedding, Features, Image
 
-GATE_AT_START = -2.0
-"""Its sigmoid, 0.12, is the share of the shortcut in the output before training."""
-
 
 class DecodingStream(nn.Module):
-    """Residual blocks, then twice: double the size, join the skip of that scale; a 7x7 convolution to image and gate.
-
-    The gate says, pixel by pixel, how much of the output is the shortcut rather than the decoded image.
+    """Residual blocks, then twice: double the size, join the skip of that scale; a 7x7 convolution to one image.
 
     Args:
         width: Channels c at full size.
@@ -29,18 +24,9 @@ class DecodingStream(nn.Module):
         self.join_half = ConvBlock(4 * width, 2 * width, embedding=embedding)
         self.up_full = ConvBlock(2 * width, width, embedding=embedding)
         self.join_full = ConvBlock(2 * width, width, embedding=embedding)
-        self.image, self.gate = (nn.Conv2d(width, 1, 7, padding=3) for _ in range(2))
-        assert self.gate.bias is not None
-        nn.init.constant_(self.gate.bias, GATE_AT_START)
+        self.image = nn.Conv2d(width, 1, 7, padding=3)
 
-    def forward(self, unified: list[Features], embedding: Embedding, direct: Image) -> Image:
-        """The image of this modality, float32.
-
-        Args:
-            unified: Features at full, half and a quarter of the size.
-            embedding: D_emb.
-            direct: What the shortcut makes of the sources.
-        """
+    def forward(self, unified: list[Features], embedding: Embedding) -> Image:
         full, half, features = unified
         for block in self.residual:
             features = block(features, embedding)
@@ -48,8 +34,8 @@ class DecodingStream(nn.Module):
         features = self.join_half(torch.cat([features, half], 1), embedding)
         features = self.up_full(_double(features), embedding)
         features = self.join_full(torch.cat([features, full], 1), embedding)
-        share = self.gate(features).float().sigmoid()
-        return share * direct + (1 - share) * self.image(features).float()
+        image: Image = self.image(features)
+        return image
 
 
 def _double(features: Features) -> Features:

@@ -6,7 +6,6 @@ from torch import nn
 from pmmsynth.nets.decoders import DecodingStream
 from pmmsynth.nets.encoders import EncodingStream
 from pmmsynth.nets.modulation import DatasetEmbedding
-from pmmsynth.nets.shortcut import SourceShortcut
 from pmmsynth.nets.unify import FeatureUnification
 from pmmsynth.tensors import Available, DatasetId, Images
 
@@ -14,9 +13,8 @@ from pmmsynth.tensors import Available, DatasetId, Images
 class PMMSynth(nn.Module):
     """Common and specific encoding streams, feature unification at three scales, one decoding stream per modality.
 
-    Streams of modalities that are neither given nor wanted do not run. Where a decoder's gate
-    says so, the output is a learned mean of the sources rather than the decoded image. It has no bounds; who uses it
-    clips to [0, 1] (see docs/explanation/decisions.md).
+    Streams of modalities that are neither given nor wanted do not run. The output is linear, without bounds; who uses
+    it clips to [0, 1] (see docs/explanation/decisions.md).
 
     Args:
         modalities: Number of modalities |C|.
@@ -33,7 +31,6 @@ class PMMSynth(nn.Module):
         self.specific = nn.ModuleList(EncodingStream(1, **sizes) for _ in range(modalities))
         self.unify = nn.ModuleList(FeatureUnification(n * width) for n in (1, 2, 4))
         self.decoders = nn.ModuleList(DecodingStream(**sizes) for _ in range(modalities))
-        self.shortcut = SourceShortcut(modalities, embedding=embedding)
 
     def forward(self, images: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
         """Synthesize `targets` from `sources`.
@@ -54,8 +51,7 @@ class PMMSynth(nn.Module):
         ]
         outputs = torch.zeros_like(given)
         for i in _where(targets):
-            direct = self.shortcut(given, sources, embedding, i)
-            outputs[:, i : i + 1] = self.decoders[i](unified, embedding, direct)
+            outputs[:, i : i + 1] = self.decoders[i](unified, embedding)
         return outputs
 
 

@@ -1,4 +1,4 @@
-"""Brains of ellipses with a lesion, as arrays, in every modality."""
+"""Brains of ellipses with a lesion in every modality, as arrays and as a prepared store."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

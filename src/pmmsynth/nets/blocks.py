@@ -1,10 +1,10 @@
-"""The convolutional block every stream is built of: convolution, instance norm, modulation (PFM), ReLU."""
+"""The convolutional block every stream is built of: convolution, instance norm, modulation (PFM, Eq. 3), ReLU."""
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pmmsynth.nets.modulation import Modulation
-from pmmsynth.tensors import Embedding, Features
+from pmmsynth.tensors import Embedding, Features, Scale
 
 
 class ConvBlock(nn.Module):
@@ -17,21 +17,34 @@ class ConvBlock(nn.Module):
         stride: 1, or 2 to halve the size.
         embedding: Length of D_emb.
         activate: False leaves the ReLU out (before a residual sum).
+        normalize: False leaves the normalisation out, so that absolute intensities pass (at full size).
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, embedding: int, activate: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        embedding: int,
+        activate: bool = True,
+        normalize: bool = True,
     ) -> None:
         super().__init__()
-        # no bias: the normalisation would remove it
+        # no bias: the normalisation would remove it, and beta is one
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
         self.modulation = Modulation(outputs, embedding=embedding)
         self.activate = activate
+        self.normalize = normalize
 
     def forward(self, features: Features, embedding: Embedding) -> Features:
         gamma, beta = self.modulation(embedding)
-        # Eq. 3, F * (gamma + 1) + beta, is the affine part of the normalisation: one pass over the features
-        features = F.instance_norm(self.convolution(features), weight=gamma + 1, bias=beta)
+        features = self.convolution(features)
+        if self.normalize:  # Eq. 3 is the affine part of the normalisation: one pass over the features
+            features = F.instance_norm(features, weight=gamma + 1, bias=beta)
+        else:
+            features = features * _per_channel(gamma + 1, features) + _per_channel(beta, features)  # Eq. 3
         return F.relu(features) if self.activate else features
 
 
@@ -45,3 +58,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Features, embedding: Embedding) -> Features:
         return features + self.second(self.first(features, embedding), embedding)
+
+
+def _per_channel(values: Scale, features: Features) -> Tensor:
+    return values.to(features.dtype)[:, None, None]

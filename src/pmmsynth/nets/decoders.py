@@ -23,8 +23,11 @@ class DecodingStream(nn.Module):
         self.up_half = ConvBlock(4 * width, 2 * width, embedding=embedding)
         self.join_half = ConvBlock(4 * width, 2 * width, embedding=embedding)
         self.up_full = ConvBlock(2 * width, width, embedding=embedding)
-        self.join_full = ConvBlock(2 * width, width, embedding=embedding)
+        self.join_full = ConvBlock(2 * width, width, embedding=embedding, normalize=False)
         self.image = nn.Conv2d(width, 1, 7, padding=3)
+        with torch.no_grad():  # a small correction of the shortcut to begin with
+            self.image.weight *= 0.1
+            self.image.bias.zero_()
 
     def forward(self, unified: list[Features], embedding: Embedding) -> Image:
         full, half, features = unified

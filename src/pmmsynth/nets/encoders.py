@@ -18,7 +18,7 @@ class EncodingStream(nn.Module):
 
     def __init__(self, inputs: int, *, width: int, residual_blocks: int, embedding: int) -> None:
         super().__init__()
-        self.stem = ConvBlock(inputs, width, kernel=7, embedding=embedding)
+        self.stem = ConvBlock(inputs, width, kernel=7, embedding=embedding, normalize=False)
         self.to_half = ConvBlock(width, 2 * width, stride=2, embedding=embedding)
         self.to_quarter = ConvBlock(2 * width, 4 * width, stride=2, embedding=embedding)
         self.residual = nn.ModuleList(ResidualBlock(4 * width, embedding=embedding) for _ in range(residual_blocks))

@@ -6,12 +6,14 @@ from torch import nn
 from pmmsynth.nets.decoders import DecodingStream
 from pmmsynth.nets.encoders import EncodingStream
 from pmmsynth.nets.modulation import DatasetEmbedding
+from pmmsynth.nets.shortcut import LinearShortcut
 from pmmsynth.nets.unify import FeatureUnification
 from pmmsynth.tensors import Available, DatasetId, Images
 
 
 class PMMSynth(nn.Module):
-    """Common and specific encoding streams, feature unification at three scales, one decoding stream per modality.
+    """Common and specific encoding streams, feature unification at three scales, one decoding stream per modality
+    that refines a linear combination of the sources.
 
     Streams of modalities that are neither given nor wanted do not run. The output is linear, without bounds; who uses
     it clips to [0, 1] (see docs/explanation/decisions.md).
@@ -30,6 +32,7 @@ class PMMSynth(nn.Module):
         self.common = EncodingStream(modalities, **sizes)
         self.specific = nn.ModuleList(EncodingStream(1, **sizes) for _ in range(modalities))
         self.unify = nn.ModuleList(FeatureUnification(n * width) for n in (1, 2, 4))
+        self.shortcut = LinearShortcut(modalities, embedding=embedding)
         self.decoders = nn.ModuleList(DecodingStream(**sizes) for _ in range(modalities))
 
     def forward(self, images: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
@@ -51,7 +54,8 @@ class PMMSynth(nn.Module):
         ]
         outputs = torch.zeros_like(given)
         for i in _where(targets):
-            outputs[:, i : i + 1] = self.decoders[i](unified, embedding)
+            linear = self.shortcut(given, sources, i, embedding)
+            outputs[:, i : i + 1] = linear + self.decoders[i](unified, embedding)
         return outputs
 
 

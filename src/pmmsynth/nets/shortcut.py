@@ -1,0 +1,46 @@
+"""Personalized linear shortcut: each target begins as a linear combination of the sources, which the streams refine."""
+
+import torch
+from torch import nn
+
+from pmmsynth.tensors import Available, Embedding, Image, Images
+
+HIDDEN = 64
+"""Width of the MLP; wide enough for all sets of sources of six modalities."""
+
+
+class LinearShortcut(nn.Module):
+    """y_t = sum over sources of w_s x_s + b inside the head; w and b are an MLP of (D_emb, SC), one head per target.
+
+    A per-voxel regression for every dataset and every set of sources, learned with the rest. It hands absolute
+    intensities past the normalization of the streams. Zero at the start. Not part of the paper: see
+    docs/explanation/decisions.md.
+
+    Args:
+        modalities: Number of modalities |C|.
+        embedding: Length of D_emb.
+    """
+
+    def __init__(self, modalities: int, *, embedding: int) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(embedding + modalities, HIDDEN), nn.SiLU())
+        self.heads = nn.ModuleList(nn.Linear(HIDDEN, modalities + 1) for _ in range(modalities))
+        for head in self.heads:
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, given: Images, sources: Available, target: int, embedding: Embedding) -> Image:
+        """The linear estimate of one target, float32.
+
+        Args:
+            given: Zero in every modality that is not a source.
+            sources: SC.
+            target: Channel wanted.
+            embedding: D_emb.
+        """
+        with torch.autocast(given.device.type, enabled=False):  # coefficients in bf16 would be steps of 0.8 %
+            code = torch.cat([embedding.float(), sources.to(given.device, torch.float32)])
+            *weights, offset = self.heads[target](self.hidden(code))
+            inside = (given > 0).any(1, keepdim=True)
+            image: Image = (torch.stack(weights)[:, None, None] * given).sum(1, keepdim=True) + offset * inside
+        return image

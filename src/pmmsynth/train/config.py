@@ -114,8 +114,8 @@ def small() -> TrainConfig:
         architecture=Architecture(width=16, residual_blocks=3, embedding=64),
         discriminator_width=16,
         batch_size=4,
-        epochs=18,
-        constant_epochs=4,
+        epochs=11,
+        constant_epochs=2,
         learning_rate=1e-3,
     )
 

@@ -15,7 +15,7 @@ from pmmsynth.case import Case
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.infer import Synthesizer, case_of_inputs, find_cases, synthesize_cases
-from pmmsynth.infer.naming import output_path, sidecar_path
+from pmmsynth.infer.naming import sidecar_path
 from pmmsynth.manifest import Manifest
 from pmmsynth.model import INTENDED_USE
 
@@ -35,70 +35,6 @@ def names(out: Path) -> set[str]:
 
 def state(*folders: Path) -> dict[Path, tuple[int, str]]:
     return {p: (p.stat().st_mtime_ns, sha256(p)) for f in folders for p in f.rglob("*") if p.is_file()}
-
-
-# --- names ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("case", "modality", "path"),
-    [
-        ("sub-01", "T1", "sub-01/anat/sub-01_desc-synth_T1w"),
-        ("sub-01", "T2", "sub-01/anat/sub-01_desc-synth_T2w"),
-        ("sub-01", "T1C", "sub-01/anat/sub-01_ce-gadolinium_desc-synth_T1w"),
-        ("sub-01", "FLAIR", "sub-01/anat/sub-01_desc-synth_FLAIR"),
-        ("sub-01", "PD", "sub-01/anat/sub-01_desc-synth_PDw"),
-        ("sub-01", "SWI", "sub-01/anat/sub-01_desc-synth_SWI"),
-        ("sub-01", "DWI", "sub-01/dwi/sub-01_desc-synth_trace"),
-        ("sub-01", "ADC", "sub-01/dwi/sub-01_desc-synth_ADC"),
-        ("sub-01_ses-2", "ADC", "sub-01/ses-2/dwi/sub-01_ses-2_desc-synth_ADC"),
-        ("sub-01_ses-pre", "T1C", "sub-01/ses-pre/anat/sub-01_ses-pre_ce-gadolinium_desc-synth_T1w"),
-        ("BraTS-MET-00110-000", "T2", "sub-BraTSMET00110000/anat/sub-BraTSMET00110000_desc-synth_T2w"),
-        ("Brats18_CBICA_APR_1", "T2", "sub-Brats18CBICAAPR1/anat/sub-Brats18CBICAAPR1_desc-synth_T2w"),
-        ("__", "T2", "sub-unnamed/anat/sub-unnamed_desc-synth_T2w"),
-    ],
-)
-def test_names_are_bids(case, modality, path):
-    made = Case(dataset="d", id=case, subject="s", images={"T1": Path("t1.nii.gz")})
-    image = output_path(Path("out"), made, modality)
-    assert image.as_posix() == f"out/{path}.nii.gz"
-    assert sidecar_path(image).as_posix() == f"out/{path}.json"
-
-
-@pytest.mark.parametrize(
-    ("inputs", "subject", "name"),
-    [
-        (["t1=P7/t1.nii.gz"], None, "P7"),
-        (["t1=P 7/T1w.nii.gz", "t2=other/T2w.nii.gz"], None, "P7"),
-        (["t1=x/BraTS2021_00006_t1.nii.gz"], None, "BraTS202100006"),
-        (["flair=x/BraTS-GLI-00000-000-t2f.nii"], None, "BraTSGLI00000000"),
-        (["t1=x/jo_t1_brain.nii.gz"], None, "jo"),
-        (["t1=x/scan.17.nii.gz"], None, "scan17"),
-        (["t1=x/sub-01_T1w.nii.gz"], None, "sub-01"),
-        (["t1=x/sub-01_ses-02_acq-a_T1w.nii.gz"], None, "sub-01_ses-02"),
-        (["t1=x/t1.nii.gz"], "sub-09", "09"),
-        (["t1=x/t1.nii.gz"], "../../etc", "etc"),
-        (["t1=/t1.nii.gz"], None, "unnamed"),
-    ],
-)
-def test_the_name_of_single_files(inputs, subject, name):
-    assert case_of_inputs(inputs, subject).id == name
-
-
-@pytest.mark.parametrize(
-    ("inputs", "subject", "text"),
-    [
-        ([], None, "found no --input"),
-        (["t1.nii.gz"], None, "found --input t1.nii.gz; expected MODALITY=PATH"),
-        (["t1="], None, "expected MODALITY=PATH"),
-        (["=t1.nii.gz"], None, "found modality ''"),
-        (["t1=a", "T1w=b"], None, "found T1 twice"),
-        (["t1=a"], "/", "found --subject /; expected letters and digits"),
-    ],
-)
-def test_inputs_that_make_no_sense(inputs, subject, text):
-    with pytest.raises(UsageError, match=re.escape(text)):
-        case_of_inputs(inputs, subject)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -321,70 +257,6 @@ def test_the_same_case_by_folder_manifest_and_input(model, tmp_path):
         kind: {n: np.asarray(nib.load(tmp_path / kind / n).dataobj).tobytes() for n in made[kind]} for kind in made
     }
     assert voxels["folder"] == voxels["manifest"] == voxels["input"]
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        (["sub-1/anat/sub-1_T2w", "sub-1/anat/sub-1_FLAIR", "sub-2/anat/sub-2_FLAIR"], {"sub-1": 2, "sub-2": 1}),
-        (
-            ["sub-1/anat/sub-1_T1w", *(f"derivatives/x/sub-1/anat/sub-1_{s}" for s in ("T2w", "FLAIR", "T1w"))],
-            {"sub-1": 1},
-        ),
-        (["HGG/a/a_t1", "HGG/a/a_flair", "LGG/b/b_t1ce", "LGG/b/b_seg"], {"a": 2, "b": 1}),
-        (["sub-1/flair", "sub-1/dwi", "sub-1/adc", "sub-1/msk"], {"sub-1": 3}),
-        (["sub-1/ses-1/sub-1_ses-1_dwi", "sub-1/ses-1/sub-1_ses-1_adc"], {"sub-1_ses-1": 2}),
-        (["a/t1", "a/t2", "synthesized/sub-a/anat/sub-a_desc-synth_FLAIR"], {"a": 2}),
-    ],
-    ids=["bids without T1", "bids with derivatives", "brats", "isles flat", "isles", "own output"],
-)
-def test_the_form_of_a_folder_is_told(tmp_path, files, expected):
-    for name in files:
-        path = tmp_path / f"{name}.nii.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert {c.id: len(c.images) for c in find_cases(tmp_path)} == expected
-
-
-def test_places_without_cases(tmp_path):
-    image = save(tmp_path / "scans/t1.nii.gz", brain())
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(NothingToDo, match="found no case in"):
-        find_cases(tmp_path / "empty")
-    with pytest.raises(BadInput, match="nothing at"):
-        find_cases(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match=r"found one image, .*t1\.nii\.gz; expected a folder .*; use --input t1="):
-        find_cases(image)
-    with pytest.raises(UsageError, match="found --split test and the folder"):
-        find_cases(tmp_path, "test")
-    save_case(tmp_path / "people/Jane Doe")
-    with pytest.raises(BadInput, match="people: id: case id 'Jane Doe' must be letters"):
-        find_cases(tmp_path / "people")
-
-
-def test_two_files_for_one_sequence_are_named_not_passed_over(tmp_path):
-    for name in ("a_t1", "b_t1", "flair"):
-        save(tmp_path / f"case/{name}.nii.gz", brain())
-    with pytest.raises(BadInput, match=r"t1 twice \(a_t1.nii.gz, b_t1.nii.gz\)|T1 twice"):
-        find_cases(tmp_path)
-
-
-@pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"{", b"[]\n"])
-def test_a_file_that_is_no_manifest(tmp_path, text):
-    (tmp_path / "m.jsonl").write_bytes(text)
-    with pytest.raises(BadInput, match=r"m\.jsonl, line 1"):
-        find_cases(tmp_path / "m.jsonl")
-
-
-def test_a_manifest_and_its_splits(tmp_path):
-    case = Case(dataset="A", id="x", subject="A:x", split="val", images={"T1": Path("t1.nii.gz")})
-    Manifest(datasets=("A",), cases=(case,)).write(tmp_path / "manifest.jsonl")
-    assert find_cases(tmp_path / "manifest.jsonl", "val") == [case]
-    with pytest.raises(NothingToDo, match="found no test case"):
-        find_cases(tmp_path / "manifest.jsonl", "test")
-    (tmp_path / "datasets.json").write_text("{}")
-    with pytest.raises(BadInput, match=r"datasets\.json: KeyError"):
-        find_cases(tmp_path / "manifest.jsonl")
 
 
 # --- what cannot be done --------------------------------------------------------------------------------------------

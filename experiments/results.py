@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from readme import short_table, write_block
+
 from pmmsynth.console import clock
 from pmmsynth.evaluate import FLOORS, Score, read_scores
 from pmmsynth.evaluate.tables import markdown, rows
 from pmmsynth.metrics import PROTOCOL
+from pmmsynth.model import ModelCard
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
 
 GLIOMA = ("CBICA", "TCIA", "2013", "2021")
 MODEL = "PMM-Synth"
-START, END = "<!-- results: written by experiments/results.py -->", "<!-- end of results -->"
 
 
 def main(run_folder: Path, project: Path) -> None:
@@ -57,28 +59,18 @@ def main(run_folder: Path, project: Path) -> None:
         *(f"![{name}](figures/{name})" for name in names),
     ]
     (docs / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    readme = project / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{START}\n\n{_summary(scores)}\n\n{END}{after}", encoding="utf-8")
+    write_block(project, "results.py", _summary(scores))
 
 
 def _summary(scores: Sequence[Score]) -> str:
     """The pooled table in short, for the README."""
     table = rows(_pooled(scores))
-    names = [MODEL, *FLOORS]
-    lines = [
+    return (
         f"Held-out real glioma cases ({max(row.n for row in table)} patients of four institutions, 192 x 192), preset "
         "`small` trained for under an hour on two CPU cores. PSNR (dB) / SSIM, mean over cases, protocol "
-        f"`{PROTOCOL}`; [setting, deviations, pictures, what did not work](docs/results.md).",
-        "",
-        f"| task | {' | '.join(names)} |",
-        f"| --- |{' ---: |' * len(names)}",
-    ]
-    for row in table:
-        cells = [f"{row.cells[n].mean['psnr']:.2f} / {row.cells[n].mean['ssim']:.3f}" for n in names]
-        lines.append(f"| {row.task} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        f"`{PROTOCOL}`; [setting, deviations, pictures, what did not work](docs/results.md).\n\n"
+        + short_table([(row.task, [row]) for row in table], [MODEL, *FLOORS])
+    )
 
 
 def _pooled(scores: Sequence[Score]) -> list[Score]:
@@ -122,7 +114,7 @@ def _setting(run_folder: Path, store: Store, config: TrainConfig) -> str:
             "- Split by patient (train / val / test): "
             + "; ".join(f"{n} {c['train']}/{c['val']}/{c['test']}" for n, c in cases.items())
             + ". The test cases were scored once, at the end; nothing was chosen on them.",
-            f"- Model: preset `small`, width {config.architecture.width}, {sum_parameters(card)} parameters, "
+            f"- Model: preset `small`, width {config.architecture.width}, {_parameters(card)} parameters, "
             f"batch {config.batch_size}, {config.epochs} epochs, seed {config.seed}, {config.precision}.",
             f"- Budget: {total} steps of {pace:.2f} s (median) = {clock(pace * total)} on two CPU cores; {share:.1%} "
             f"of a step is waiting for data; weights of epoch {card['training']['epoch']}, the best on validation.",
@@ -142,10 +134,8 @@ def _paper_step(path: Path) -> str:
     )
 
 
-def sum_parameters(card: dict[str, dict[str, int]]) -> str:
+def _parameters(card: dict[str, dict[str, int]]) -> str:
     """Parameters of the generator in millions."""
-    from pmmsynth.model import ModelCard
-
     generator = ModelCard.model_validate(card).build()
     return f"{sum(p.numel() for p in generator.parameters()) / 1e6:.2f} M"
 

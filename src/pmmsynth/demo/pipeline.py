@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
+from pmmsynth.atomic import write_json
 from pmmsynth.console import Reporter, clock
 from pmmsynth.demo.page import Stage, write_page
 from pmmsynth.errors import NothingToDo
@@ -71,6 +72,7 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
         methods = {"PMM-Synth": Method(stored, stored.model.card.weights_sha256, stored.tasks)}
         evaluate(store, methods, out=scored, reporter=reporter)
     page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)
+    write_json(out / "stages.json", [asdict(s) for s in stages])
     total = clock(sum(s.seconds for s in stages))
     reporter.say(f"\ndone in {total}; open {page.resolve()}", page=str(page.resolve()))
     return page

@@ -26,8 +26,8 @@ class DecodingStream(nn.Module):
         self.join_full = ConvBlock(2 * width, width, embedding=embedding, normalize=False)
         self.image = nn.Conv2d(width, 1, 7, padding=3)
         with torch.no_grad():  # a small correction of the shortcut to begin with
-            self.image.weight *= 0.1
-            self.image.bias.zero_()
+            for parameter in self.image.parameters():
+                parameter.mul_(0.1)
 
     def forward(self, unified: list[Features], embedding: Embedding) -> Image:
         full, half, features = unified

@@ -25,9 +25,8 @@ class LinearShortcut(nn.Module):
         super().__init__()
         self.hidden = nn.Sequential(nn.Linear(embedding + modalities, HIDDEN), nn.SiLU())
         self.heads = nn.ModuleList(nn.Linear(HIDDEN, modalities + 1) for _ in range(modalities))
-        for head in self.heads:
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        for parameter in self.heads.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, given: Images, sources: Available, target: int, embedding: Embedding) -> Image:
         """The linear estimate of one target, float32.

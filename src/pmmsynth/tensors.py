@@ -9,6 +9,9 @@ Images = Float[Tensor, "batch modality height width"]
 Image = Float[Tensor, "batch 1 _height _width"]
 """One modality of a batch, values in [0, 1]."""
 
+Mask = Float[Tensor, "batch 1 _height _width"]
+"""1 inside the head, 0 outside, at the size of some features."""
+
 Features = Float[Tensor, "batch _channel _height _width"]
 
 Available = Bool[Tensor, "modality"]

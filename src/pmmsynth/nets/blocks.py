@@ -1,14 +1,15 @@
-"""The convolutional block every stream is built of: convolution, instance norm, modulation (PFM, Eq. 3), ReLU."""
+"""The convolutional block every stream is built of: convolution, normalisation, modulation (PFM, Eq. 3), ReLU."""
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from pmmsynth.nets.modulation import Modulation
-from pmmsynth.tensors import Embedding, Features, Scale
+from pmmsynth.nets.normalize import Inside, instance_norm, per_channel
+from pmmsynth.tensors import Embedding, Features
 
 
 class ConvBlock(nn.Module):
-    """Convolution, instance normalisation, modulation by the dataset (Eq. 2-3), ReLU.
+    """Convolution, instance normalisation inside the head, modulation by the dataset (Eq. 2-3), ReLU.
 
     Args:
         inputs: Channels in.
@@ -38,13 +39,14 @@ class ConvBlock(nn.Module):
         self.activate = activate
         self.normalize = normalize
 
-    def forward(self, features: Features, embedding: Embedding) -> Features:
+    def forward(self, features: Features, embedding: Embedding, inside: Inside) -> Features:
         gamma, beta = self.modulation(embedding)
         features = self.convolution(features)
-        if self.normalize:  # Eq. 3 is the affine part of the normalisation: one pass over the features
-            features = F.instance_norm(features, weight=gamma + 1, bias=beta)
+        if self.normalize:  # Eq. 3 is the affine part of the normalisation
+            features = instance_norm(features, inside[features.shape[-2]], gamma + 1, beta)
         else:
-            features = features * _per_channel(gamma + 1, features) + _per_channel(beta, features)  # Eq. 3
+            scale, shift = per_channel(gamma + 1).to(features.dtype), per_channel(beta).to(features.dtype)
+            features = features * scale + shift  # Eq. 3
         return F.relu(features) if self.activate else features
 
 
@@ -56,9 +58,5 @@ class ResidualBlock(nn.Module):
         self.first = ConvBlock(channels, channels, embedding=embedding)
         self.second = ConvBlock(channels, channels, embedding=embedding, activate=False)
 
-    def forward(self, features: Features, embedding: Embedding) -> Features:
-        return features + self.second(self.first(features, embedding), embedding)
-
-
-def _per_channel(values: Scale, features: Features) -> Tensor:
-    return values.to(features.dtype)[:, None, None]
+    def forward(self, features: Features, embedding: Embedding, inside: Inside) -> Features:
+        return features + self.second(self.first(features, embedding, inside), embedding, inside)

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pmmsynth.nets.blocks import ConvBlock, ResidualBlock
+from pmmsynth.nets.normalize import Inside
 from pmmsynth.tensors import Embedding, Features, Image
 
 
@@ -29,14 +30,14 @@ class DecodingStream(nn.Module):
             for parameter in self.image.parameters():
                 parameter.mul_(0.1)
 
-    def forward(self, unified: list[Features], embedding: Embedding) -> Image:
+    def forward(self, unified: list[Features], embedding: Embedding, inside: Inside) -> Image:
         full, half, features = unified
         for block in self.residual:
-            features = block(features, embedding)
-        features = self.up_half(_double(features), embedding)
-        features = self.join_half(torch.cat([features, half], 1), embedding)
-        features = self.up_full(_double(features), embedding)
-        features = self.join_full(torch.cat([features, full], 1), embedding)
+            features = block(features, embedding, inside)
+        features = self.up_half(_double(features), embedding, inside)
+        features = self.join_half(torch.cat([features, half], 1), embedding, inside)
+        features = self.up_full(_double(features), embedding, inside)
+        features = self.join_full(torch.cat([features, full], 1), embedding, inside)
         image: Image = self.image(features)
         return image
 

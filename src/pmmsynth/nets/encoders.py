@@ -3,6 +3,7 @@
 from torch import nn
 
 from pmmsynth.nets.blocks import ConvBlock, ResidualBlock
+from pmmsynth.nets.normalize import Inside
 from pmmsynth.tensors import Embedding, Features
 
 
@@ -23,10 +24,10 @@ class EncodingStream(nn.Module):
         self.to_quarter = ConvBlock(2 * width, 4 * width, stride=2, embedding=embedding)
         self.residual = nn.ModuleList(ResidualBlock(4 * width, embedding=embedding) for _ in range(residual_blocks))
 
-    def forward(self, images: Features, embedding: Embedding) -> list[Features]:
-        full = self.stem(images, embedding)
-        half = self.to_half(full, embedding)
-        quarter = self.to_quarter(half, embedding)
+    def forward(self, images: Features, embedding: Embedding, inside: Inside) -> list[Features]:
+        full = self.stem(images, embedding, inside)
+        half = self.to_half(full, embedding, inside)
+        quarter = self.to_quarter(half, embedding, inside)
         for block in self.residual:
-            quarter = block(quarter, embedding)
+            quarter = block(quarter, embedding, inside)
         return [full, half, quarter]

@@ -6,6 +6,7 @@ from torch import nn
 from pmmsynth.nets.decoders import DecodingStream
 from pmmsynth.nets.encoders import EncodingStream
 from pmmsynth.nets.modulation import DatasetEmbedding
+from pmmsynth.nets.normalize import inside
 from pmmsynth.nets.shortcut import LinearShortcut
 from pmmsynth.nets.unify import FeatureUnification
 from pmmsynth.tensors import Available, DatasetId, Images
@@ -46,8 +47,9 @@ class PMMSynth(nn.Module):
         """
         given = torch.where(sources.to(images.device)[:, None, None], images, 0.0)  # Eq. 4, also where Y is NaN
         embedding = self.embedding(dataset)
-        common = self.common(given, embedding)
-        specific = [self.specific[i](given[:, i : i + 1], embedding) for i in _where(sources)]
+        head = inside(given)
+        common = self.common(given, embedding, head)
+        specific = [self.specific[i](given[:, i : i + 1], embedding, head) for i in _where(sources)]
         unified = [
             unify(shared, scale)
             for unify, shared, scale in zip(self.unify, common, zip(*specific, strict=True), strict=True)
@@ -55,7 +57,7 @@ class PMMSynth(nn.Module):
         outputs = torch.zeros_like(given)
         for i in _where(targets):
             linear = self.shortcut(given, sources, i, embedding)
-            outputs[:, i : i + 1] = linear + self.decoders[i](unified, embedding)
+            outputs[:, i : i + 1] = linear + self.decoders[i](unified, embedding, head)
         return outputs
 
 

@@ -41,25 +41,28 @@ def test_equation_2_by_hand_and_zero_at_the_start() -> None:
 
 
 def test_equation_3_in_a_block() -> None:
-    """relu(norm(conv(x)) * (gamma + 1) + beta), written out."""
+    """relu(norm(conv(x)) * (gamma + 1) + beta) inside the head, written out; 0 outside."""
     block = ConvBlock(1, 2, embedding=3)
     torch.nn.init.normal_(block.modulation.mlp[-1].weight)
     x, vector = torch.randn(2, 1, 8, 8), torch.randn(3)
+    head = torch.zeros(2, 1, 8, 8)
+    head[:, :, 2:7, 1:5] = 1
     gamma, beta = block.modulation(vector)
-    raw = block.convolution(x)
+    raw = block.convolution(x)[:, :, 2:7, 1:5]
     mean = raw.mean((2, 3), keepdim=True)
     variance = raw.var((2, 3), keepdim=True, unbiased=False)
     normal = (raw - mean) / (variance + 1e-5).sqrt()
-    expected = (normal * (gamma[:, None, None] + 1) + beta[:, None, None]).clamp(min=0)
-    assert torch.allclose(block(x, vector), expected, atol=1e-5)
+    expected = torch.zeros(2, 2, 8, 8)
+    expected[:, :, 2:7, 1:5] = (normal * (gamma[:, None, None] + 1) + beta[:, None, None]).clamp(min=0)
+    assert torch.allclose(block(x, vector, {8: head}), expected, atol=1e-5)
 
 
 def test_equation_3_in_a_block_without_normalisation() -> None:
     """relu(conv(x) * (gamma + 1) + beta): twice the input is twice the output where beta is 0."""
     block = ConvBlock(1, 2, embedding=3, normalize=False)
     x, vector = torch.randn(2, 1, 8, 8), torch.randn(3)
-    assert torch.allclose(block(2 * x, vector), 2 * block(x, vector), atol=1e-6)
+    assert torch.allclose(block(2 * x, vector, {}), 2 * block(x, vector, {}), atol=1e-6)
     torch.nn.init.normal_(block.modulation.mlp[-1].weight)
     gamma, beta = block.modulation(vector)
     expected = (block.convolution(x) * (gamma[:, None, None] + 1) + beta[:, None, None]).clamp(min=0)
-    assert torch.allclose(block(x, vector), expected, atol=1e-6)
+    assert torch.allclose(block(x, vector, {}), expected, atol=1e-6)

@@ -77,6 +77,17 @@ def test_a_batch_equals_its_slices(generator: PMMSynth) -> None:
     assert torch.allclose(together, alone, atol=1e-5)
 
 
+def test_hardly_any_brain_is_finite(generator: PMMSynth) -> None:
+    """Whole volumes have slices without brain and slices with a few pixels of it."""
+    stir(generator)
+    images = torch.zeros(3, 4, 16, 16)
+    images[1, 0, 8, 8] = 1.0
+    images[2, 0, 4:6, 4:6] = torch.rand(2, 2)
+    made = generator(images, mask(0), N, mask(1, 2, 3))
+    assert made.isfinite().all()
+    assert made.abs().max() < 100
+
+
 def test_no_gradient_reaches_a_stream_without_part(generator: PMMSynth) -> None:
     generator(torch.rand(1, 4, 16, 16), mask(0), N, mask(1)).sum().backward()
     assert all(p.grad is None for i in (1, 2, 3) for p in generator.specific[i].parameters())

@@ -55,6 +55,7 @@ def make_model(folder: Path, **changes: object) -> Path:
         for decoder in generator.decoders:
             last = [p for n, p in decoder.named_parameters() if n.endswith("bias") and "modulation" not in n][-1]
             last.fill_(0.4)
+            decoder.image.weight.mul_(10)  # as large as training makes it; small at the start, beside the shortcut
     save_model(folder, generator, card)
     return folder
 

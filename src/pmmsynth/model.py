@@ -131,7 +131,7 @@ def load_model(folder: Path) -> tuple[PMMSynth, ModelCard]:
     if sha256(folder / WEIGHTS) != card.weights_sha256:
         raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", remedy)
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS).items()}  # aligned in memory
     except (SafetensorError, KeyError, RuntimeError) as error:  # KeyError: a number format torch has not
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise BadInput(f"{folder / WEIGHTS}: {reason}", "a safetensors file", remedy) from error

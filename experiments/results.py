@@ -68,7 +68,7 @@ def _summary(scores: Sequence[Score]) -> str:
     return (
         f"Held-out real glioma cases ({max(row.n for row in table)} patients of four institutions, 192 x 192), preset "
         "`small` trained for under an hour on two CPU cores. PSNR (dB) / SSIM, mean over cases, protocol "
-        f"`{PROTOCOL}`; [setting, deviations, pictures, what did not work](docs/results.md).\n\n"
+        f"`{PROTOCOL}`; [setting, spread, pictures](docs/results.md).\n\n"
         + short_table([(row.task, [row]) for row in table], [MODEL, *FLOORS])
     )
 
@@ -125,6 +125,8 @@ def _setting(run_folder: Path, store: Store, config: TrainConfig) -> str:
 
 
 def _paper_step(path: Path) -> str:
+    if not path.is_file():
+        return "Not measured for this run: `python experiments/paper_step.py`."
     step = json.loads(path.read_text(encoding="utf-8"))
     return (
         f"One training step of preset `paper` (generator of {step['parameters'] / 1e6:.1f} M parameters, six "

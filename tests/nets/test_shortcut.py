@@ -2,6 +2,7 @@
 
 import torch
 
+from pmmsynth.nets.normalize import inside
 from pmmsynth.nets.shortcut import LinearShortcut
 
 
@@ -18,14 +19,14 @@ def test_a_linear_combination_of_the_sources_with_the_offset_inside_only() -> No
     with torch.no_grad():
         shortcut.heads[1].bias.copy_(torch.tensor([2.0, 7.0, -1.0, 0.125]))
     images, sources = given(0, 2)
-    made = shortcut(images, sources, 1, torch.zeros(2))
+    made = shortcut(images, sources, 1, torch.zeros(2), inside(images))
     assert torch.allclose(made[:, 0, :, :2], 2 * images[:, 0, :, :2] - images[:, 2, :, :2] + 0.125)
     assert (made[..., 2:] == 0).all()
 
 
 def test_zero_at_the_start() -> None:
     images, sources = given(0, 1)
-    assert (LinearShortcut(3, embedding=2)(images, sources, 2, torch.randn(2)) == 0).all()
+    assert (LinearShortcut(3, embedding=2)(images, sources, 2, torch.randn(2), inside(images)) == 0).all()
 
 
 def test_coefficients_depend_on_dataset_and_sources() -> None:
@@ -33,9 +34,9 @@ def test_coefficients_depend_on_dataset_and_sources() -> None:
     torch.nn.init.normal_(shortcut.heads[1].weight)
     images, sources = given(0)
     made = [
-        shortcut(images, sources, 1, torch.zeros(2)),
-        shortcut(images, sources, 1, torch.ones(2)),
-        shortcut(images, torch.tensor([True, False, True]), 1, torch.zeros(2)),
+        shortcut(images, sources, 1, torch.zeros(2), inside(images)),
+        shortcut(images, sources, 1, torch.ones(2), inside(images)),
+        shortcut(images, torch.tensor([True, False, True]), 1, torch.zeros(2), inside(images)),
     ]
     assert (made[0] - made[1]).abs().max() > 1e-3
     assert (made[0] - made[2]).abs().max() > 1e-3
@@ -45,7 +46,7 @@ def test_float32_under_autocast_and_no_gradient_for_other_targets() -> None:
     shortcut = LinearShortcut(3, embedding=2)
     images, sources = given(0, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        made = shortcut(images, sources, 2, torch.randn(2, dtype=torch.bfloat16))
+        made = shortcut(images, sources, 2, torch.randn(2, dtype=torch.bfloat16), inside(images))
     assert made.dtype == torch.float32
     made.sum().backward()
     assert shortcut.heads[2].bias.grad is not None
@@ -58,10 +59,10 @@ def test_it_finds_the_regression() -> None:
     shortcut = LinearShortcut(3, embedding=2)
     optimizer = torch.optim.Adam(shortcut.parameters(), lr=1e-2)
     images, sources = given(0)
-    inside = images[:, :1] > 0
+    head = images[:, :1] > 0
     for _ in range(300):
         optimizer.zero_grad()
-        made = shortcut(images, sources, 1, torch.ones(2))
-        (made - (0.5 - 0.8 * images[:, :1]) * inside).square().mean().backward()
+        made = shortcut(images, sources, 1, torch.ones(2), inside(images))
+        (made - (0.5 - 0.8 * images[:, :1]) * head).square().mean().backward()
         optimizer.step()
-    assert torch.allclose(made, (0.5 - 0.8 * images[:, :1]) * inside, atol=0.01)
+    assert torch.allclose(made, (0.5 - 0.8 * images[:, :1]) * head, atol=0.01)

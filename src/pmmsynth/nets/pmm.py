@@ -13,8 +13,7 @@ from pmmsynth.tensors import Available, DatasetId, Images
 
 
 class PMMSynth(nn.Module):
-    """Common and specific encoding streams, feature unification at three scales, one decoding stream per modality
-    that refines a linear combination of the sources.
+    """Encoding streams, feature unification at three scales, a linear shortcut, one decoding stream per modality.
 
     Streams of modalities that are neither given nor wanted do not run. The output is linear, without bounds; who uses
     it clips to [0, 1] (see docs/explanation/decisions.md).
@@ -56,7 +55,7 @@ class PMMSynth(nn.Module):
         ]
         outputs = torch.zeros_like(given)
         for i in _where(targets):
-            linear = self.shortcut(given, sources, i, embedding)
+            linear = self.shortcut(given, sources, i, embedding, head)
             outputs[:, i : i + 1] = linear + self.decoders[i](unified, embedding, head)
         return outputs
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from pmmsynth.nets.normalize import Inside
 from pmmsynth.tensors import Available, Embedding, Image, Images
 
 HIDDEN = 64
@@ -28,7 +29,7 @@ class LinearShortcut(nn.Module):
         for parameter in self.heads.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, given: Images, sources: Available, target: int, embedding: Embedding) -> Image:
+    def forward(self, given: Images, sources: Available, target: int, embedding: Embedding, inside: Inside) -> Image:
         """The linear estimate of one target, float32.
 
         Args:
@@ -36,10 +37,11 @@ class LinearShortcut(nn.Module):
             sources: SC.
             target: Channel wanted.
             embedding: D_emb.
+            inside: Where the offset applies.
         """
         with torch.autocast(given.device.type, enabled=False):  # coefficients in bf16 would be steps of 0.8 %
             code = torch.cat([embedding.float(), sources.to(given.device, torch.float32)])
             *weights, offset = self.heads[target](self.hidden(code))
-            inside = (given > 0).any(1, keepdim=True)
-            image: Image = (torch.stack(weights)[:, None, None] * given).sum(1, keepdim=True) + offset * inside
+            linear = (torch.stack(weights)[:, None, None] * given).sum(1, keepdim=True)
+            image: Image = linear + offset * inside[given.shape[-2]]
         return image

@@ -4,12 +4,12 @@ Usage: python experiments/results.py runs/glioma .
 """
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from PIL import Image
 from readme import short_table, write_block
 
 from pmmsynth.console import clock
@@ -34,7 +34,8 @@ def main(run_folder: Path, project: Path) -> None:
     names = []
     for path in sorted((run_folder / "evaluation" / "figures").glob("panel_*.png")):
         names.append(f"glioma_{path.name}")
-        shutil.copyfile(path, figures / names[-1])
+        with Image.open(path) as panel:
+            panel.convert("RGB").reduce(2).save(figures / names[-1], optimize=True)
     parts = [
         "# Results on real cases",
         "Written by `experiments/results.py` after `experiments/glioma.sh`; nothing in it is typed by hand.",

@@ -25,7 +25,7 @@ CASES = {"TTG": 12, "TTI": 12, "BraTS": 5, "ISLES": 8}
 """Simulated patients per dataset; fewer where a patient has many slices."""
 SEED = 2026
 MATRIX, PIXEL_MM = 96, 2.0
-EPOCHS = 6
+EPOCHS = 5
 
 
 def settings() -> TrainConfig:

@@ -4,12 +4,11 @@ Usage: python experiments/demo_numbers.py demo .
 """
 
 import json
-import shutil
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-from readme import short_table, write_block
+from readme import copy_panel, short_table, write_block
 
 from pmmsynth.console import clock
 from pmmsynth.demo.pipeline import CASES, MATRIX, PIXEL_MM, SEED
@@ -24,7 +23,7 @@ PANEL = "panel_BraTS.png"
 
 def main(demo: Path, project: Path) -> None:
     """Read the demo's folder, write the block and copy the picture."""
-    shutil.copyfile(demo / "evaluation" / "figures" / PANEL, project / "docs" / "figures" / f"demo_{PANEL}")
+    copy_panel(demo / "evaluation" / "figures" / PANEL, project / "docs" / "figures" / f"demo_{PANEL}")
     write_block(project, "demo_numbers.py", _text(demo))
 
 
@@ -38,7 +37,7 @@ def _text(demo: Path) -> str:
     by_task: dict[str, list[Row]] = defaultdict(list)
     for row in table:
         by_task[row.task].append(row)
-    groups = [(f"{task} ({len(group)} datasets)", group) for task, group in by_task.items()]
+    groups = [(f"{task} (datasets: {len(group)})", group) for task, group in by_task.items()]
     return (
         f"What `make demo` measures, in {clock(seconds)} on two CPU cores, on simulated patients: "
         f"{sum(CASES.values())} in four datasets (seed {SEED}), {held_out} of them held out and with a task to score, "

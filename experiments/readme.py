@@ -1,8 +1,10 @@
-"""Blocks of README.md that scripts write: the only place where numbers come into it."""
+"""What scripts write into README.md and docs: blocks of text with numbers, panels at half size."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+
+from PIL import Image
 
 from pmmsynth.evaluate.tables import Row
 
@@ -30,3 +32,9 @@ def short_table(groups: Sequence[tuple[str, Sequence[Row]]], names: Sequence[str
                 parts[name].append(f"**{text}**" if text == best else text)
         lines.append(f"| {label} | {' | '.join(' / '.join(parts[n]) for n in names)} |")
     return "\n".join(lines)
+
+
+def copy_panel(source: Path, target: Path) -> None:
+    """A panel for a page: half the size, a quarter of the bytes."""
+    with Image.open(source) as panel:
+        panel.convert("RGB").reduce(2).save(target, optimize=True)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from PIL import Image
-from readme import short_table, write_block
+from readme import copy_panel, short_table, write_block
 
 from pmmsynth.console import clock
 from pmmsynth.evaluate import FLOORS, Score, read_scores
@@ -34,8 +33,7 @@ def main(run_folder: Path, project: Path) -> None:
     names = []
     for path in sorted((run_folder / "evaluation" / "figures").glob("panel_*.png")):
         names.append(f"glioma_{path.name}")
-        with Image.open(path) as panel:
-            panel.convert("RGB").reduce(2).save(figures / names[-1], optimize=True)
+        copy_panel(path, figures / names[-1])
     parts = [
         "# Results on real cases",
         "Written by `experiments/results.py` after `experiments/glioma.sh`; nothing in it is typed by hand.",

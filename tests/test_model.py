@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from model_phantoms import MODALITIES, make_card, make_model
 from pmmsynth.atomic import sha256
 from pmmsynth.errors import BadInput, UsageError
-from pmmsynth.model import CARD, INTENDED_USE, WEIGHTS, Architecture, load_model, save_model
+from pmmsynth.modality import Task
+from pmmsynth.model import CARD, INTENDED_USE, WEIGHTS, Architecture, Shrinkage, load_model, save_model
 from pmmsynth.predict import predict
 from pmmsynth.store import Intensity
 
@@ -34,10 +35,9 @@ def edit(folder, **fields):
     (folder / CARD).write_text(json.dumps(card | fields))
 
 
-def outputs(generator, dataset=1):
+def outputs(generator, card, dataset="B"):
     images = torch.rand((3, len(MODALITIES), 16, 16), generator=torch.Generator().manual_seed(1))
-    sources, targets = (torch.tensor([m in names for m in MODALITIES]) for names in (("T1", "ADC"), ("T2", "FLAIR")))
-    return predict(generator, images, sources=sources, dataset=dataset, targets=targets)
+    return predict(generator, card, images, sources=("T1", "ADC"), dataset=dataset, targets=("T2", "FLAIR"))
 
 
 def test_what_was_saved_comes_back(tmp_path):
@@ -50,9 +50,9 @@ def test_what_was_saved_comes_back(tmp_path):
     before = torch.get_rng_state()
     loaded, read = load_model(tmp_path / "model")
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(outputs(loaded), outputs(generator))
-    assert outputs(loaded)[:, 1].std() > 0
-    assert not torch.equal(outputs(loaded, 0), outputs(loaded, 1))
+    assert torch.equal(outputs(loaded, card), outputs(generator, card))
+    assert outputs(loaded, card)[:, 1].std() > 0
+    assert not torch.equal(outputs(loaded, card, "A"), outputs(loaded, card, "B"))
     assert read == card.model_copy(update={"weights_sha256": sha256(tmp_path / "model" / WEIGHTS)})
     assert read.intended_use == INTENDED_USE
     assert not loaded.training
@@ -227,11 +227,52 @@ def test_the_card_knows_its_names():
 def test_predict_reads_only_sources_and_is_the_same_in_any_portions(folder):
     generator, card = load_model(folder)
     images = torch.rand((5, len(MODALITIES), 16, 16), generator=torch.Generator().manual_seed(1))
-    masks = {"sources": card.mask(("T1",)), "dataset": 0, "targets": card.mask(("FLAIR",))}
-    got = predict(generator, images, **masks)
+    asked = {"sources": ("T1",), "dataset": "A", "targets": ("FLAIR",)}
+    got = predict(generator, card, images, **asked)
     assert got[:, 3].std() > 0.01
     assert not got[:, [0, 1, 2, 4]].any()
     assert 0 <= got.min() <= got.max() <= 1
     blinded = torch.where(card.mask(("T1",))[:, None, None], images, torch.nan)
-    assert torch.equal(predict(generator, blinded, **masks), got)
-    torch.testing.assert_close(predict(generator, images, **masks, slices_at_once=2), got, rtol=0, atol=1e-6)
+    assert torch.equal(predict(generator, card, blinded, **asked), got)
+    torch.testing.assert_close(predict(generator, card, images, **asked, slices_at_once=2), got, rtol=0, atol=1e-6)
+
+
+KEPT = Shrinkage(weight=0.25, regression={"A": (0.5, -1.0, 0.0), "B": (0.125, 0.25, 0.5)})
+
+
+def test_shrinkage_by_hand(folder):
+    """y = r + weight (network - r), r = 0.125 + 0.25 T1 + 0.5 ADC in dataset B; other tasks are as they were."""
+    generator, card = load_model(folder)
+    shrunk = outputs(generator, card.model_copy(update={"shrinkage": {"T1+ADC->FLAIR": KEPT}}))
+    alone = outputs(generator, card)
+    images = torch.rand((3, len(MODALITIES), 16, 16), generator=torch.Generator().manual_seed(1))
+    line = 0.125 + 0.25 * images[:, 0] + 0.5 * images[:, 4]
+    unclipped = (alone[:, 3] > 0) & (alone[:, 3] < 1)
+    assert unclipped.float().mean() > 0.5
+    torch.testing.assert_close(shrunk[:, 3][unclipped], (line + 0.25 * (alone[:, 3] - line))[unclipped])
+    assert torch.equal(shrunk[:, 1], alone[:, 1])
+
+
+def test_shrinkage_is_part_of_the_digest_and_comes_back(folder):
+    generator, card = load_model(folder)
+    shrunk = card.model_copy(update={"shrinkage": {"T1+ADC->FLAIR": KEPT}})
+    assert card.digest == card.model_copy(update={"shrinkage": {}}).digest == card.weights_sha256
+    assert shrunk.digest != card.digest
+    save_model(folder, generator, shrunk)
+    assert load_model(folder)[1].shrinkage == shrunk.shrinkage
+    assert shrunk.network_weight(Task(("T1", "ADC"), "FLAIR")) == 0.25
+    assert shrunk.network_weight(Task(("T1",), "FLAIR")) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ({"weight": 1.5, "regression": {}}, "less than 1"),
+        ({"weight": 0.5, "regression": {"A": [0.0, 1.0], "B": [0.0, 1.0, 1.0]}}, "coefficients, not"),
+        ({"weight": 0.5, "regression": {"A": [0.0, 1.0, 1.0]}}, "coefficients, not"),
+    ],
+)
+def test_a_shrinkage_that_does_not_fit_is_refused(folder, kept, said):
+    edit(folder, shrinkage={"T1+ADC->FLAIR": kept})
+    with pytest.raises(BadInput, match=said):
+        load_model(folder)

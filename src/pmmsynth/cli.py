@@ -229,7 +229,7 @@ class Evaluate(Verb):
             if label in methods:
                 raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
             stored = StoredMethod.load(Path(folder if equals else text), store, self.device)
-            methods[label] = Method(stored, stored.model.card.weights_sha256, stored.tasks)
+            methods[label] = Method(stored, stored.model.card.digest, stored.tasks)
         return evaluate(
             store,
             methods,

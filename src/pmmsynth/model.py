@@ -1,5 +1,7 @@
 """The model folder: `model.safetensors` (weights) and `model.json` (what they are and how to use them)."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from pmmsynth.atomic import replacing, replacing_folder, sha256, write_json
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.manifest import first_message
+from pmmsynth.modality import Task
 from pmmsynth.nets import PMMSynth
 from pmmsynth.store import Intensity
 from pmmsynth.tensors import Available
@@ -47,6 +50,18 @@ class DatasetCard(Frozen):
     intensity: dict[str, Intensity]
 
 
+class Shrinkage(Frozen):
+    """How far one task trusts the network: y = r + weight (network - r), r = a + sum of b_s x_s.
+
+    Attributes:
+        weight: From 0, linear regression alone, to below 1, where the network is taken as it is and nothing is kept.
+        regression: Per dataset a, then b_s in the order of the task's sources.
+    """
+
+    weight: float = Field(ge=0, lt=1)
+    regression: dict[str, tuple[float, ...]]
+
+
 class ModelCard(Frozen):
     """`model.json`.
 
@@ -56,6 +71,7 @@ class ModelCard(Frozen):
         inplane_mm: Pixel size.
         training: Where the weights come from: seed, epochs, steps, cases per dataset, digest of the data, versions,
             validation PSNR.
+        shrinkage: By task, as "T1->T1C"; tasks that are not in it take the network as it is. None: never estimated.
         weights_sha256: Of `model.safetensors`.
     """
 
@@ -67,6 +83,7 @@ class ModelCard(Frozen):
     matrix: int = Field(ge=16, le=4096, multiple_of=4)
     inplane_mm: float = Field(ge=0.1, le=10)
     training: dict[str, Any]
+    shrinkage: dict[str, Shrinkage] | None = None
     intended_use: str = INTENDED_USE
     weights_sha256: str = ""
 
@@ -77,7 +94,19 @@ class ModelCard(Frozen):
                 raise ValueError(f"names no {what}, or one twice: {', '.join(names)}")
         if set(self.modalities) != {m for d in self.datasets for m in d.intensity}:
             raise ValueError(f"modalities {', '.join(self.modalities)} are not those the datasets have intensities of")
+        for text, kept in (self.shrinkage or {}).items():
+            lengths = {name: len(values) for name, values in kept.regression.items()}
+            expected = {d.name: 1 + len(Task.parse(text).sources) for d in self.datasets}
+            if lengths != expected:
+                raise ValueError(f"shrinkage of {text} has {lengths} coefficients, not {expected}")
         return self
+
+    @property
+    def digest(self) -> str:
+        """Of all that determines the output: the weights and the shrinkage."""
+        kept = {text: kept.model_dump(mode="json") for text, kept in (self.shrinkage or {}).items()}
+        said = json.dumps([self.weights_sha256, kept], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest() if kept else self.weights_sha256
 
     def dataset(self, name: str) -> DatasetCard:
         """The dataset of this name. Raises UsageError listing the known ones."""
@@ -86,6 +115,11 @@ class ModelCard(Frozen):
                 return card
         known = ", ".join(card.name for card in self.datasets)
         raise UsageError(f"found dataset {name!r}; expected one the model was trained on: {known}; choose one of them")
+
+    def network_weight(self, task: Task) -> float:
+        """How far the network is trusted in a task; the rest is linear regression."""
+        kept = (self.shrinkage or {}).get(str(task))
+        return kept.weight if kept else 1.0
 
     def mask(self, modalities: tuple[str, ...]) -> Available:
         """Which channels these modalities are. Raises UsageError for one the model does not know."""

@@ -1,9 +1,11 @@
-"""From given slices to wanted slices: batches of slices through the generator, clipped to [0, 1]."""
+"""From given slices to wanted slices: the network, drawn towards regression where that is better, in [0, 1]."""
 
 import torch
 
+from pmmsynth.modality import Task
+from pmmsynth.model import ModelCard
 from pmmsynth.nets import PMMSynth
-from pmmsynth.tensors import Available, Images
+from pmmsynth.tensors import Images
 
 SLICES_AT_ONCE = 8
 
@@ -11,11 +13,12 @@ SLICES_AT_ONCE = 8
 @torch.inference_mode()
 def predict(
     generator: PMMSynth,
+    card: ModelCard,
     images: Images,
     *,
-    sources: Available,
-    dataset: int,
-    targets: Available,
+    sources: tuple[str, ...],
+    dataset: str,
+    targets: tuple[str, ...],
     device: torch.device | str = "cpu",
     slices_at_once: int = SLICES_AT_ONCE,
 ) -> Images:
@@ -23,19 +26,42 @@ def predict(
 
     Args:
         generator: In evaluation mode, on `device`.
+        card: Of the generator; its shrinkage is applied.
         images: All channels; those that are not sources are not read.
-        sources: SC.
-        dataset: n.
-        targets: Channels wanted; the others come back as zeros.
+        sources: Modalities given.
+        dataset: Name of a dataset the model knows.
+        targets: Modalities wanted; the channels of others come back as zeros.
         device: Where the generator is.
         slices_at_once: How many slices share a pass; changes memory, not the result.
 
     Returns:
         Float32 on the CPU, in [0, 1], not yet masked by the brain.
     """
-    number = torch.tensor(dataset, device=device)
+    number = torch.tensor(card.dataset(dataset).id, device=device)
+    given, wanted = card.mask(sources), card.mask(targets)
     parts = [
-        generator(part.to(device), sources, number, targets).float().clamp_(0, 1).cpu()
-        for part in torch.split(images, slices_at_once)
+        generator(part.to(device), given, number, wanted).float().cpu() for part in torch.split(images, slices_at_once)
     ]
-    return torch.cat(parts)
+    outputs = torch.cat(parts)
+    for target in targets:
+        if target not in sources:
+            _shrink(outputs, card, images, Task(sources, target), dataset)
+    return outputs.clamp_(0, 1)
+
+
+def _shrink(outputs: Images, card: ModelCard, images: Images, task: Task, dataset: str) -> None:
+    """Draw one channel towards the regression, in place: y = r + weight (network - r)."""
+    kept = (card.shrinkage or {}).get(str(task))
+    if kept is None:
+        return
+    channel = card.modalities.index(task.target)
+    outputs[:, channel] = regression(card, images, task, kept.regression[dataset]).lerp(
+        outputs[:, channel], kept.weight
+    )
+
+
+def regression(card: ModelCard, images: Images, task: Task, coefficients: tuple[float, ...]) -> torch.Tensor:
+    """r = a + sum of b_s x_s, (slice, row, column)."""
+    constant, *slopes = coefficients
+    given = images[:, [card.modalities.index(s) for s in task.sources]]
+    return constant + (given * torch.tensor(slopes)[:, None, None]).sum(1)  # no matrix product: autocast would round it

@@ -26,7 +26,7 @@ def stack(case, *names):
 
 def test_regression_recovers_the_coefficients(floors, case):
     # FLAIR = 0.125 + 0.5 T2 + 0.125 T1 up to float16 rounding
-    assert floors.coefficients("glioma", ("T1", "T2"), "FLAIR") == pytest.approx([0.125, 0.125, 0.5], abs=1e-3)
+    assert floors.fits.coefficients("glioma", ("T1", "T2"), "FLAIR") == pytest.approx([0.125, 0.125, 0.5], abs=1e-3)
     made = floors.regression(stack(case, "T1", "T2"), ("T1", "T2"), "FLAIR", case.record)
     inside = case.brain()[case.scored_slices()]
     assert made[inside] == pytest.approx(stack(case, "FLAIR")[0][inside], abs=1e-3)
@@ -40,11 +40,11 @@ def test_regression_equals_least_squares_on_all_voxels_at_once(floors, store):
         y.append(stack(case, "DWI")[0][inside])
     x, y = np.concatenate(x).astype(float), np.concatenate(y).astype(float)
     slope, constant = np.polyfit(x, y, 1)
-    assert floors.coefficients("stroke", ("FLAIR",), "DWI") == pytest.approx([constant, slope], abs=1e-6)
+    assert floors.fits.coefficients("stroke", ("FLAIR",), "DWI") == pytest.approx([constant, slope], abs=1e-6)
 
 
 def test_equal_sources_share_their_slope(floors):
-    assert np.isfinite(floors.coefficients("stroke", ("FLAIR", "DWI"), "ADC")).all()
+    assert np.isfinite(floors.fits.coefficients("stroke", ("FLAIR", "DWI"), "ADC")).all()
 
 
 def test_copy_takes_the_better_source(floors, case):
@@ -63,11 +63,11 @@ def test_mean_image(floors, store, case):
 
 
 def test_fit_falls_back_on_the_datasets_that_have_the_modalities(floors):
-    assert floors.fitted_on("glioma", ("FLAIR", "T1")) == ("glioma",)
-    assert floors.fitted_on("glioma", ("FLAIR", "DWI")) == ("stroke",)
-    assert floors.fitted_on("glioma", ("T1", "DWI")) == ()
+    assert floors.fits.fitted_on("glioma", ("FLAIR", "T1")) == ("glioma",)
+    assert floors.fits.fitted_on("glioma", ("FLAIR", "DWI")) == ("stroke",)
+    assert floors.fits.fitted_on("glioma", ("T1", "DWI")) == ()
     assert np.array_equal(
-        floors.coefficients("glioma", ("FLAIR",), "DWI"), floors.coefficients("stroke", ("FLAIR",), "DWI")
+        floors.fits.coefficients("glioma", ("FLAIR",), "DWI"), floors.fits.coefficients("stroke", ("FLAIR",), "DWI")
     )
 
 

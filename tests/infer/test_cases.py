@@ -110,6 +110,8 @@ def test_what_the_sidecar_says(model, cases, tmp_path):
         "Model": {
             "Name": "PMM-Synth",
             "WeightsSHA256": model.card.weights_sha256,
+            "Digest": model.card.weights_sha256,
+            "NetworkWeight": 1.0,
             "Training": {"seed": 0, "cases": {"A": 2, "B": 2}},
         },
         "Dataset": {"Name": "B", "ID": 1, "HowChosen": "by --dataset"},

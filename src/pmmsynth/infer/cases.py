@@ -227,12 +227,12 @@ def _check_same(image: Path, digests: set[str], card: ModelCard, dataset: str) -
     """What is kept must be what would be made: the same sources, model and style."""
     try:
         said = json.loads(sidecar_path(image).read_bytes())
-        found = ({s["SHA256"] for s in said["InputSequences"]}, said["Model"]["WeightsSHA256"], said["Dataset"]["Name"])
+        found = ({s["SHA256"] for s in said["InputSequences"]}, said["Model"]["Digest"], said["Dataset"]["Name"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         found, reason = None, f"no sidecar that says what it is ({type(error).__name__})"
     else:
         reason = "made from other sources, by another model or in another style"
-    if found != (digests, card.weights_sha256, dataset):
+    if found != (digests, card.digest, dataset):
         raise BadInput(f"{image}: {reason}", "the volume this command makes", "use --overwrite, or another --out")
 
 

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pmmsynth.infer.synthesizer import Synthesis, Synthesizer
+from pmmsynth.modality import Task
 
 
 def sidecar(
@@ -30,6 +31,8 @@ def sidecar(
         "Model": {
             "Name": model.card.method,
             "WeightsSHA256": model.card.weights_sha256,
+            "Digest": model.card.digest,
+            "NetworkWeight": model.card.network_weight(Task(made.sources, made.target)),
             "Training": model.card.training,
         },
         "Dataset": {"Name": made.dataset, "ID": model.card.dataset(made.dataset).id, "HowChosen": chosen},

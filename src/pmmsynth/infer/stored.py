@@ -54,10 +54,11 @@ class StoredMethod:
             stack[:, card.modalities.index(name)] = torch.from_numpy(np.asarray(image, np.float32))
         outputs = predict(
             self.model.generator,
+            card,
             stack,
-            sources=card.mask(sources),
-            dataset=card.dataset(case.dataset).id,
-            targets=card.mask((target,)),
+            sources=sources,
+            dataset=case.dataset,
+            targets=(target,),
             device=self.model.device,
         )
         return outputs[:, card.modalities.index(target)].numpy()

@@ -112,19 +112,19 @@ class Synthesizer:
         self, volumes: Mapping[str, Volume], dataset: str, targets: Sequence[str]
     ) -> dict[str, Synthesis]:
         """As `synthesize`, for canonical names and targets already chosen."""
-        number = self.card.dataset(dataset).id
+        self.card.dataset(dataset)
         made: dict[str, Synthesis] = {}
         for sources, together in _by_sources(tuple(volumes), targets).items():
             prepared = prepare_volumes(
                 {m: volumes[m] for m in sources}, matrix=self.card.matrix, inplane_mm=self.card.inplane_mm
             )
-            outputs = self._outputs(prepared, sources, number, together)
+            outputs = self._outputs(prepared, sources, dataset, together)
             for target in together:
                 made[target] = self._on_native(outputs[target], prepared, target, sources, dataset)
         return {target: made[target] for target in targets}
 
     def _outputs(
-        self, prepared: Prepared, sources: tuple[str, ...], dataset: int, targets: tuple[str, ...]
+        self, prepared: Prepared, sources: tuple[str, ...], dataset: str, targets: tuple[str, ...]
     ) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         """Per target the unit-range stack on the prepared grid, 0 outside the brain; empty slices do not run."""
         filled = np.flatnonzero(prepared.brain.any((1, 2)))
@@ -134,10 +134,11 @@ class Synthesizer:
             images[:, self.card.modalities.index(name)] = torch.from_numpy(row)
         made = predict(
             self.generator,
+            self.card,
             images,
-            sources=self.card.mask(sources),
+            sources=sources,
             dataset=dataset,
-            targets=self.card.mask(targets),
+            targets=targets,
             device=self.device,
         ).numpy()
         outputs = {}

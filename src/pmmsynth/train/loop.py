@@ -23,6 +23,7 @@ from pmmsynth.train.config import TrainConfig
 from pmmsynth.train.record import Record
 from pmmsynth.train.run import StopSignal, open_run, training_card
 from pmmsynth.train.samples import write_samples
+from pmmsynth.train.shrink import shrink_model
 from pmmsynth.train.validate import fixed_examples, validate
 
 WINDOW = 20
@@ -47,7 +48,8 @@ def train(
         reporter: Where to speak.
 
     Returns:
-        The model folder with the weights that were best on the validation cases (the last ones without such cases).
+        The model folder with the weights that were best on the validation cases (the last ones without such cases),
+        each task drawn towards linear regression as far as that helps these cases.
 
     Raises:
         BadInput: If the store has no training case or the checkpoint is damaged.
@@ -77,6 +79,9 @@ def train(
             _epoch(run, record, last, stop, advance)
             _after_epoch(run, record, out, reporter)
             run.save(last)
+    if fabric.is_global_zero:
+        shrink_model(out / "model", store, run.validation, fabric, reporter)
+    fabric.barrier()
     return out / "model"
 
 

@@ -37,10 +37,11 @@ def write_samples(
                 continue
             made = predict(
                 generator,
+                card,
                 example.images[middle],
-                sources=card.mask(others),
-                dataset=card.dataset(example.dataset).id,
-                targets=card.mask((target,)),
+                sources=others,
+                dataset=example.dataset,
+                targets=(target,),
                 device=device,
             )
             pictures = (example.images[middle][0, column], made[0, column] * example.brain[middle][0])

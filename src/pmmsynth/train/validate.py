@@ -79,10 +79,11 @@ def validate(generator: PMMSynth, card: ModelCard, examples: Sequence[Example], 
             targets = tuple(task.target for task in example.tasks if task.sources == sources)
             outputs = predict(
                 generator,
+                card,
                 example.images,
-                sources=card.mask(sources),
-                dataset=card.dataset(example.dataset).id,
-                targets=card.mask(targets),
+                sources=sources,
+                dataset=example.dataset,
+                targets=targets,
                 device=device,
             )
             for target in targets:

@@ -69,7 +69,8 @@ def _summary(scores: Sequence[Score]) -> str:
     return (
         f"Held-out real glioma cases ({max(row.n for row in table)} patients of four institutions, 192 x 192), preset "
         "`small` trained for under an hour on two CPU cores. PSNR (dB) / SSIM, mean over cases, protocol "
-        f"`{PROTOCOL}`; [setting, spread, pictures](docs/results.md).\n\n"
+        f"`{PROTOCOL}`; [setting, spread, pictures](docs/results.md). Network alone: the same weights before each task "
+        "is drawn towards regression as far as that helps the validation cases.\n\n"
         + short_table([(row.task, [row]) for row in table], [MODEL, ALONE, *FLOORS])
     )
 

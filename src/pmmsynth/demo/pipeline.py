@@ -25,7 +25,7 @@ CASES = {"TTG": 12, "TTI": 12, "BraTS": 5, "ISLES": 8}
 """Simulated patients per dataset; fewer where a patient has many slices."""
 SEED = 2026
 MATRIX, PIXEL_MM = 96, 2.0
-EPOCHS = 5
+EPOCHS = 4
 
 
 def settings() -> TrainConfig:
@@ -69,7 +69,7 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
         written = _whole(synthesize_cases(Synthesizer.load(run), cases, made, overwrite=True, reporter=reporter))
     with stage(f"evaluate {prepared} --model {run} --out {scored}"):
         stored = StoredMethod.load(run, store)
-        methods = {"PMM-Synth": Method(stored, stored.model.card.weights_sha256, stored.tasks)}
+        methods = {"PMM-Synth": Method(stored, stored.model.card.digest, stored.tasks)}
         evaluate(store, methods, out=scored, reporter=reporter)
     page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)
     write_json(out / "stages.json", [asdict(s) for s in stages])

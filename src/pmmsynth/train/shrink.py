@@ -17,7 +17,7 @@ from pmmsynth.data import SliceDataset
 from pmmsynth.linear import LeastSquares, fit_least_squares
 from pmmsynth.metrics import psnr
 from pmmsynth.modality import Task, all_tasks
-from pmmsynth.model import ModelCard, Shrinkage, load_model, save_model
+from pmmsynth.model import CARD, ModelCard, Shrinkage, load_model, save_model
 from pmmsynth.nets import PMMSynth
 from pmmsynth.predict import predict, regression
 from pmmsynth.store import Store
@@ -37,8 +37,9 @@ def shrink_model(folder: Path, store: Store, validation: SliceDataset, fabric: F
     with fabric.autocast():
         shrinkage = estimate(generator.to(fabric.device), card, examples, fits, fabric.device, reporter)
     save_model(folder, generator, card.model_copy(update={"shrinkage": shrinkage}))
-    for text, kept in shrinkage.items():
-        reporter.say(f"{text}: {kept.weight:.0%} network, the rest linear regression", task=text, weight=kept.weight)
+    weights = {text: kept.weight for text, kept in shrinkage.items()}
+    count = len(all_tasks(card.modalities))
+    reporter.say(f"{len(weights)} of {count} tasks drawn towards regression: {folder / CARD}", weights=weights)
 
 
 def estimate(

@@ -110,8 +110,33 @@ def test_other_settings_or_cases_are_refused(store: Store, unbroken: Path, tmp_p
         train(store, tmp_path / "other", EVERY_STEP, reporter=QUIET)
 
 
+@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "gone", "of another network"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    store: Store, unbroken: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(unbroken, run)
+    last = run / "checkpoints" / "last.pt"
+    whole = bytearray(last.read_bytes())
+    if damage == "flipped bit":  # in the middle of a weight: torch.load would take it
+        whole[len(whole) // 2] ^= 0x10
+    changed = {"truncated": whole[: len(whole) // 2], "empty": b"", "flipped bit": whole}
+    if damage == "gone":
+        last.unlink()
+    elif damage == "of another network":
+        torch.save({"generator": {}}, last)
+    else:
+        last.write_bytes(changed[damage])
+    train(store, run, EVERY_STEP, reporter=Reporter())
+    assert same(run, unbroken)
+    assert rows(run) == rows(unbroken)
+    assert ("going on from" in capsys.readouterr().err) == (damage != "gone")
+    assert (run / "checkpoints" / "damaged.pt").is_file() == (damage != "gone")
+
+
 def test_a_damaged_checkpoint_is_named_and_nothing_of_it_runs(store: Store, unbroken: Path, tmp_path: Path) -> None:
     last = unbroken / "checkpoints" / "last.pt"
+    (unbroken / "checkpoints" / "previous.pt").unlink()
     whole = last.read_bytes()
     last.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BadInput, match=r"last\.pt.*remove the file to begin again"):

@@ -69,10 +69,11 @@ def train(
     fabric.barrier()
     run = _build(fabric, store, config, card)
     last = out / "checkpoints" / LAST
-    if last.is_file():
-        run.state.load(last)
+    if run.state.resume(last.parent, reporter):
         reporter.say(f"resuming at epoch {run.progress.epoch}, step {run.progress.step}")
-    record = Record(out / "metrics.jsonl", steps=run.global_step) if fabric.is_global_zero else None
+    record = None
+    if fabric.is_global_zero:
+        record = Record(out / "metrics.jsonl", steps=run.global_step, epochs=run.progress.epoch)
     total = config.epochs * run.scheduler.steps
     with StopSignal() as stop, reporter.progress("training", total, run.global_step) as advance:
         while run.progress.epoch < config.epochs:

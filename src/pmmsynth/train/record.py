@@ -14,12 +14,13 @@ class Record:
     Args:
         path: The file.
         steps: Steps done so far, in all epochs: later rows belong to work that was lost.
+        epochs: Complete epochs: so do validations of later ones, which come after the last step of an epoch.
     """
 
-    def __init__(self, path: Path, *, steps: int) -> None:
+    def __init__(self, path: Path, *, steps: int, epochs: int) -> None:
         self.path = path
         if path.is_file():
-            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) <= steps]
+            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _within(line, steps, epochs)]
             write_text(path, "".join(line + "\n" for line in rows))
 
     def add(self, row: dict[str, Any]) -> None:
@@ -30,8 +31,10 @@ class Record:
             os.fsync(file.fileno())
 
 
-def _step(line: str) -> float:
+def _within(line: str, steps: int, epochs: int) -> bool:
     try:
-        return float(json.loads(line)["global_step"])
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-        return float("inf")  # a line cut short by a kill
+        row = json.loads(line)
+        validated = row["epoch"] if "validation_psnr" in row else 0
+        return bool(row["global_step"] <= steps and validated <= epochs)
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return False  # a line cut short by a kill

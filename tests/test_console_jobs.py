@@ -273,7 +273,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
     rename = Path.rename
 
     def refuse(self, target):
-        if Path(target) == path and not self.name.endswith("-old"):
+        if Path(target) == path and not self.name.startswith(".replaced-"):
             raise OSError("refused")
         return rename(self, target)
 
@@ -281,6 +281,41 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
     with pytest.raises(OSError, match="refused"), replacing_folder(path) as temporary:
         fill(temporary, new="2")
     assert below(tmp_path) == ["model", "model/old"]
+
+
+class Killed(BaseException):
+    """Nothing after the point where it is raised runs in a killed process; here, nothing that catches OSError."""
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "run" / "model"
+    path.mkdir(parents=True)
+    fill(path, old="1")
+    rename = Path.rename
+
+    def killed(self, target):
+        if Path(target) == path:
+            raise Killed
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(Killed), replacing_folder(path) as temporary:
+            fill(temporary, new="2")
+    assert not path.exists()
+    sweep(tmp_path)
+    assert below(tmp_path / "run") == ["model", "model/old"]
+    with replacing_folder(path) as temporary:
+        fill(temporary, new="3")
+    assert below(tmp_path / "run") == ["model", "model/new"]
+
+
+def test_sweep_removes_what_was_put_aside_where_the_new_one_stands(tmp_path):
+    (tmp_path / "model").mkdir()
+    fill(tmp_path / ".replaced-model", old="1")
+    fill(tmp_path / "model", new="2")
+    sweep(tmp_path)
+    assert below(tmp_path) == ["model", "model/new"]
 
 
 def test_sweep_removes_leftovers_only(tmp_path):

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_ASIDE = ".replaced-"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -35,14 +37,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder of files; an existing folder at `path` is replaced only when all is written."""
+    """The same for a folder of files; an existing folder at `path` is replaced only when all is written.
+
+    A folder cannot take another's place in one step: a kill in between leaves the old one aside, and `sweep` brings it
+    back.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-    old = temporary.with_name(f"{temporary.name}-old")
+    old = path.with_name(f"{_ASIDE}{path.name}")
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         if path.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
         try:
             temporary.rename(path)
@@ -50,13 +57,19 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             if old.is_dir():
                 old.rename(path)
             raise
-    finally:
         shutil.rmtree(old, ignore_errors=True)
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left half written anywhere below `folder`."""
+    """Undo what a killed process left anywhere below `folder`: half-written files and folders, folders put aside."""
+    for aside in list(folder.rglob(f"{_ASIDE}*")):
+        place = aside.with_name(aside.name.removeprefix(_ASIDE))
+        if place.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(place)
     for leftover in list(folder.rglob(".writing-*")):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from pmmsynth.atomic import sha256, write_json
+from pmmsynth.atomic import sha256, sweep, write_json
 from pmmsynth.case import Case
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
@@ -145,11 +145,7 @@ def _clear(out: Path, manifest: Manifest, settings: Mapping[str, Settings]) -> N
 
     So that a store is of one kind at any time, also when the run that changes it is stopped.
     """
-    for leftover in (*out.glob(".writing-*"), *out.glob("*/.writing-*")):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
+    sweep(out)
     wanted = {(c.dataset, c.id) for c in manifest.cases}
     for folder in [path.parent for path in out.glob(f"*/*/{RECORD}")]:
         case = _existing(folder)

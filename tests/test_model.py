@@ -270,9 +270,18 @@ def test_shrinkage_is_part_of_the_digest_and_comes_back(folder):
         ({"weight": 1.5, "regression": {}}, "less than 1"),
         ({"weight": 0.5, "regression": {"A": [0.0, 1.0], "B": [0.0, 1.0, 1.0]}}, "coefficients, not"),
         ({"weight": 0.5, "regression": {"A": [0.0, 1.0, 1.0]}}, "coefficients, not"),
+        ({"weight": 0.5, "regression": {"A": [0.0, 1.0, float("nan")], "B": [0.0, 1.0, 1.0]}}, "finite"),
     ],
 )
 def test_a_shrinkage_that_does_not_fit_is_refused(folder, kept, said):
+    """So is one with numbers that are none, or of a task that is none of the model's."""
     edit(folder, shrinkage={"T1+ADC->FLAIR": kept})
     with pytest.raises(BadInput, match=said):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("text", ["T1", "FLAIR->FLAIR", "ADC+T1->FLAIR", "T1+SWI->FLAIR", "t1+adc->flair"])
+def test_a_shrinkage_of_no_task_of_the_model_is_refused(folder, text):
+    edit(folder, shrinkage={text: KEPT.model_dump(mode="json")})
+    with pytest.raises(BadInput, match=r"model\.json"):
         load_model(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -59,7 +59,7 @@ class Shrinkage(Frozen):
     """
 
     weight: float = Field(ge=0, lt=1)
-    regression: dict[str, tuple[float, ...]]
+    regression: dict[str, tuple[FiniteFloat, ...]]
 
 
 class ModelCard(Frozen):
@@ -95,8 +95,14 @@ class ModelCard(Frozen):
         if set(self.modalities) != {m for d in self.datasets for m in d.intensity}:
             raise ValueError(f"modalities {', '.join(self.modalities)} are not those the datasets have intensities of")
         for text, kept in (self.shrinkage or {}).items():
+            try:
+                task = Task.parse(text)
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+            if str(task) != text or not {*task.sources, task.target} <= set(self.modalities):
+                raise ValueError(f"shrinkage of {text}: not a task of this model as it is written, {task}")
             lengths = {name: len(values) for name, values in kept.regression.items()}
-            expected = {d.name: 1 + len(Task.parse(text).sources) for d in self.datasets}
+            expected = {d.name: 1 + len(task.sources) for d in self.datasets}
             if lengths != expected:
                 raise ValueError(f"shrinkage of {text} has {lengths} coefficients, not {expected}")
         return self

@@ -19,9 +19,9 @@ from pmmsynth.metrics import psnr
 from pmmsynth.modality import Task, all_tasks
 from pmmsynth.model import CARD, ModelCard, Shrinkage, load_model, save_model
 from pmmsynth.nets import PMMSynth
-from pmmsynth.predict import predict, regression
+from pmmsynth.predict import regression
 from pmmsynth.store import Store
-from pmmsynth.train.validate import Example, fixed_examples
+from pmmsynth.train.validate import Example, fixed_examples, synthesized
 
 WEIGHTS = tuple(i / 10 for i in range(10, -1, -1))
 """From the network alone to regression alone; of equal ones the first is taken."""
@@ -78,27 +78,12 @@ def _measure(
     """PSNR of every weight in every task of one validation case that can be fitted."""
     measured: dict[Task, dict[float, float]] = {}
     able = [task for task in example.tasks if fits.having("", (*task.sources, task.target))]
-    for sources in dict.fromkeys(task.sources for task in able):
-        targets = tuple(task.target for task in able if task.sources == sources)
-        outputs = predict(
-            generator,
-            card,
-            example.images,
-            sources=sources,
-            dataset=example.dataset,
-            targets=targets,
-            device=device,
-        )
-        for target in targets:
-            task, channel = Task(sources, target), card.modalities.index(target)
-            line = regression(card, example.images, task, _coefficients(fits, example.dataset, task))
-            measured[task] = {
-                weight: psnr(
-                    example.images[:, channel].numpy(),
-                    (line.lerp(outputs[:, channel], weight).clamp(0, 1) * example.brain).numpy(),
-                )
-                for weight in WEIGHTS
-            }
+    for task, made in synthesized(generator, card, example, able, device):
+        truth = example.images[:, card.modalities.index(task.target)].numpy()
+        line = regression(card, example.images, task, _coefficients(fits, example.dataset, task))
+        measured[task] = {
+            weight: psnr(truth, (line.lerp(made, weight).clamp(0, 1) * example.brain).numpy()) for weight in WEIGHTS
+        }
     return measured
 
 

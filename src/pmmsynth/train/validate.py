@@ -1,7 +1,7 @@
 """Validation on fixed tasks and fixed slices, so that epochs and runs compare."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -70,27 +70,34 @@ def fixed_examples(slices: SliceDataset, tasks: Sequence[str]) -> list[Example]:
     return examples
 
 
+def synthesized(
+    generator: PMMSynth, card: ModelCard, example: Example, tasks: Sequence[Task], device: torch.device
+) -> Iterator[tuple[Task, torch.Tensor]]:
+    """Every task with its (slice, row, column), one pass for all targets of the same sources."""
+    for sources in dict.fromkeys(task.sources for task in tasks):
+        together = [task for task in tasks if task.sources == sources]
+        outputs = predict(
+            generator,
+            card,
+            example.images,
+            sources=sources,
+            dataset=example.dataset,
+            targets=tuple(task.target for task in together),
+            device=device,
+        )
+        for task in together:
+            yield task, outputs[:, card.modalities.index(task.target)]
+
+
 def validate(generator: PMMSynth, card: ModelCard, examples: Sequence[Example], device: torch.device) -> Validation:
     """Run every task of every example (at least one)."""
     generator.eval()
     scores: dict[str, list[float]] = defaultdict(list)
     for example in examples:
-        for sources in dict.fromkeys(task.sources for task in example.tasks):
-            targets = tuple(task.target for task in example.tasks if task.sources == sources)
-            outputs = predict(
-                generator,
-                card,
-                example.images,
-                sources=sources,
-                dataset=example.dataset,
-                targets=targets,
-                device=device,
-            )
-            for target in targets:
-                channel = card.modalities.index(target)
-                made = (outputs[:, channel] * example.brain).numpy()
-                score = psnr(example.images[:, channel].numpy(), made)
-                scores[f"{example.dataset}: {Task(sources, target)}"].append(score)
+        for task, made in synthesized(generator, card, example, example.tasks, device):
+            truth = example.images[:, card.modalities.index(task.target)]
+            score = psnr(truth.numpy(), (made * example.brain).numpy())
+            scores[f"{example.dataset}: {task}"].append(score)
     generator.train()
     tasks = {name: fmean(values) for name, values in scores.items()}
     return Validation(fmean(tasks.values()), tasks)

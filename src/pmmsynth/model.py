@@ -15,6 +15,7 @@ from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task
 from pmmsynth.nets import PMMSynth
+from pmmsynth.nets.fuse import channels_last
 from pmmsynth.store import Intensity
 from pmmsynth.tensors import Available
 
@@ -181,6 +182,7 @@ def load_model(folder: Path) -> tuple[PMMSynth, ModelCard]:
     if wrong:
         raise BadInput(f"{folder / WEIGHTS}: {wrong}", "weights of the architecture in the card", remedy)
     generator.load_state_dict(weights, assign=True)
+    channels_last(generator)  # files hold plain tensors
     return generator.eval(), card
 
 

@@ -6,6 +6,9 @@ from torch import Tensor
 Images = Float[Tensor, "batch modality height width"]
 """Modality stack, values in [0, 1], background 0."""
 
+Part = Float[Tensor, "batch modality _height _width"]
+"""The part of a modality stack around the head."""
+
 Image = Float[Tensor, "batch 1 _height _width"]
 """One modality of a batch, values in [0, 1]."""
 

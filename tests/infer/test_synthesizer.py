@@ -265,4 +265,4 @@ def test_an_adc_is_read_in_any_unit(model):
     adc = (brain("ADC") * np.float32(1e-6), affine)
     same = (brain("ADC").astype(np.float32), affine)
     one, other = (synthesized(model, {"ADC": images}, "FLAIR", "B").data for images in (adc, same))
-    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(one, other, rtol=5e-3, atol=5e-3)

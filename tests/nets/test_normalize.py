@@ -3,19 +3,9 @@
 import torch
 from torch.nn import functional as F
 
-from pmmsynth.nets.normalize import inside, instance_norm
+from pmmsynth.nets.normalize import instance_norm
 
 WEIGHT, BIAS = torch.tensor([1.0, 2.0]), torch.tensor([0.0, -0.5])
-
-
-def test_inside_at_three_sizes() -> None:
-    given = torch.zeros(1, 2, 8, 8)
-    given[0, 1, 3, 5] = 0.1  # one pixel of one source
-    masks = inside(given)
-    assert list(masks) == [8, 4, 2]
-    for size, mask in masks.items():
-        assert mask.sum() == 1
-        assert mask[0, 0, 3 * size // 8, 5 * size // 8] == 1
 
 
 def test_equals_instance_norm_where_the_head_fills_the_slice() -> None:

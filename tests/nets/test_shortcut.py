@@ -2,7 +2,7 @@
 
 import torch
 
-from pmmsynth.nets.normalize import inside
+from pmmsynth.nets.head import inside
 from pmmsynth.nets.shortcut import LinearShortcut
 
 

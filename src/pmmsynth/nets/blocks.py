@@ -1,10 +1,10 @@
 """The convolutional block every stream is built of: convolution, normalisation, modulation (PFM, Eq. 3), ReLU."""
 
 from torch import nn
-from torch.nn import functional as F
 
+from pmmsynth.nets.head import Inside
 from pmmsynth.nets.modulation import Modulation
-from pmmsynth.nets.normalize import Inside, instance_norm, per_channel
+from pmmsynth.nets.normalize import Finish
 from pmmsynth.tensors import Embedding, Features
 
 
@@ -36,18 +36,13 @@ class ConvBlock(nn.Module):
         # no bias: the normalisation would remove it, and beta is one
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
         self.modulation = Modulation(outputs, embedding=embedding)
-        self.activate = activate
-        self.normalize = normalize
+        self.finish = Finish(normalize=normalize, activate=activate)
 
     def forward(self, features: Features, embedding: Embedding, inside: Inside) -> Features:
         gamma, beta = self.modulation(embedding)
         features = self.convolution(features)
-        if self.normalize:  # Eq. 3 is the affine part of the normalisation
-            features = instance_norm(features, inside[features.shape[-2]], gamma + 1, beta)
-        else:
-            scale, shift = per_channel(gamma + 1).to(features.dtype), per_channel(beta).to(features.dtype)
-            features = features * scale + shift  # Eq. 3
-        return F.relu(features) if self.activate else features
+        finished: Features = self.finish(features, inside[features.shape[-2]], gamma, beta)
+        return finished
 
 
 class ResidualBlock(nn.Module):

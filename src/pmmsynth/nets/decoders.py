@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pmmsynth.nets.blocks import ConvBlock, ResidualBlock
-from pmmsynth.nets.normalize import Inside
+from pmmsynth.nets.head import Inside
 from pmmsynth.tensors import Embedding, Features, Image
 
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from pmmsynth.nets.fuse import channels_last
 from pmmsynth.tensors import Image
 
 
@@ -34,6 +35,7 @@ class Discriminators(nn.Module):
     def __init__(self, *, modalities: int, width: int = 64) -> None:
         super().__init__()
         self.streams = nn.ModuleList(PatchDiscriminator(width=width) for _ in range(modalities))
+        channels_last(self)
 
     def forward(self, image: Image, modality: int) -> Tensor:
         """The patch map of one modality's images: towards 1 is real, towards 0 is synthesized."""

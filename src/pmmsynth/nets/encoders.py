@@ -3,7 +3,7 @@
 from torch import nn
 
 from pmmsynth.nets.blocks import ConvBlock, ResidualBlock
-from pmmsynth.nets.normalize import Inside
+from pmmsynth.nets.head import Inside
 from pmmsynth.tensors import Embedding, Features
 
 

@@ -1,35 +1,50 @@
-"""Instance normalisation inside the head: statistics of a slice do not depend on how much of it is background."""
-
-from collections.abc import Mapping
+"""What follows each convolution, as one pass over the features: normalisation inside the head, Eq. 3, ReLU."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pmmsynth.tensors import Features, Images, Mask, Scale
+from pmmsynth.nets.fuse import Fused
+from pmmsynth.tensors import Features, Mask, Scale
 
-Inside = Mapping[int, Mask]
-"""Where the head is, by the height of the features: at full, half and quarter size."""
 EPSILON = 1e-5
 
 
-def inside(given: Images) -> Inside:
-    """Where any source is above 0, 1.0 or 0.0; a pixel of a smaller size is inside if any of its pixels is."""
-    masks = [(given > 0).any(1, keepdim=True).float()]
-    for _ in range(2):
-        masks.append(F.max_pool2d(masks[-1], 2))
-    return {mask.shape[-2]: mask for mask in masks}
-
-
 def instance_norm(features: Features, mask: Mask, weight: Scale, bias: Scale) -> Features:
-    """(F - mean) / std * weight + bias inside, mean and std of each slice and channel there; 0 outside."""
-    wide = features.float()
+    """(F - mean) / std * weight + bias inside, mean and std of each slice and channel there; 0 outside.
+
+    Float32. Both sums are taken in one pass, E[F^2] - E[F]^2: the features are outputs of a convolution without
+    bias, whose means are no larger than a few of their standard deviations.
+    """
     count = mask.sum((2, 3), keepdim=True).clamp(min=1)  # a slice without head has no statistics, and comes out as 0
-    centred = wide - (wide * mask).sum((2, 3), keepdim=True) / count
-    variance = (centred.square() * mask).sum((2, 3), keepdim=True) / count
+    masked = features * mask
+    mean = masked.sum((2, 3), keepdim=True) / count
+    variance = ((masked * features).sum((2, 3), keepdim=True) / count - mean.square()).clamp(min=0)
     scale = torch.rsqrt(variance + EPSILON) * per_channel(weight)
-    normal: Tensor = (centred * scale + per_channel(bias)) * mask
-    return normal.to(features.dtype)
+    normal: Tensor = ((features - mean) * scale + per_channel(bias)) * mask
+    return normal
+
+
+class Finish(Fused):
+    """The end of a convolutional block.
+
+    Args:
+        normalize: False leaves the normalisation out, and applies Eq. 3 everywhere.
+        activate: False leaves the ReLU out.
+    """
+
+    def __init__(self, *, normalize: bool, activate: bool) -> None:
+        super().__init__()
+        self.normalize, self.activate = normalize, activate
+
+    def forward(self, features: Features, mask: Mask, gamma: Scale, beta: Scale) -> Features:
+        """F * (gamma + 1) + beta, computed in float32, in the precision of `features`."""
+        wide = features.float()
+        if self.normalize:  # Eq. 3 is the affine part of the normalisation
+            wide = instance_norm(wide, mask, gamma + 1, beta)
+        else:
+            wide = wide * per_channel(gamma + 1) + per_channel(beta)  # Eq. 3
+        return (F.relu(wide) if self.activate else wide).to(features.dtype)
 
 
 def per_channel(values: Scale) -> Tensor:

@@ -5,8 +5,9 @@ from torch import nn
 
 from pmmsynth.nets.decoders import DecodingStream
 from pmmsynth.nets.encoders import EncodingStream
+from pmmsynth.nets.fuse import channels_last
+from pmmsynth.nets.head import head_box, inside
 from pmmsynth.nets.modulation import DatasetEmbedding
-from pmmsynth.nets.normalize import inside
 from pmmsynth.nets.shortcut import LinearShortcut
 from pmmsynth.nets.unify import FeatureUnification
 from pmmsynth.tensors import Available, DatasetId, Images
@@ -34,6 +35,7 @@ class PMMSynth(nn.Module):
         self.unify = nn.ModuleList(FeatureUnification(n * width) for n in (1, 2, 4))
         self.shortcut = LinearShortcut(modalities, embedding=embedding)
         self.decoders = nn.ModuleList(DecodingStream(**sizes) for _ in range(modalities))
+        channels_last(self)
 
     def forward(self, images: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
         """Synthesize `targets` from `sources`.
@@ -45,6 +47,11 @@ class PMMSynth(nn.Module):
             targets: Which modalities are wanted; the others come back as zeros.
         """
         given = torch.where(sources.to(images.device)[:, None, None], images, 0.0)  # Eq. 4, also where Y is NaN
+        box = head_box(given)
+        return box.paste(self.streams(box.cut(given), sources, dataset, targets), given.shape[-2:])
+
+    def streams(self, given: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
+        """As `forward`, on images that are zero where they are not given, everywhere in the slice."""
         embedding = self.embedding(dataset)
         head = inside(given)
         common = self.common(given, embedding, head)

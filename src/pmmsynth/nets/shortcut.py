@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pmmsynth.nets.normalize import Inside
+from pmmsynth.nets.head import Inside
 from pmmsynth.tensors import Available, Embedding, Image, Images
 
 HIDDEN = 64

@@ -16,6 +16,7 @@ from pmmsynth.losses import LossWeights
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task
 from pmmsynth.model import Architecture
+from pmmsynth.nets.fuse import can_fuse
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -32,6 +33,7 @@ class TrainConfig:
         learning_rate: Of Adam, for generator and discriminators alike.
         betas: Of Adam.
         precision: "bf16-mixed", "32-true", or "auto": bf16 where the hardware computes in it.
+        fuse: Whether to compile the work between convolutions; "auto": where there is a compiler.
         seed: Of weights, order and conditions.
         validation_tasks: As "T1+T2->FLAIR"; none means every target from all others and from the first other.
         validate_every: Epochs between validations.
@@ -47,6 +49,7 @@ class TrainConfig:
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
+    fuse: bool | Literal["auto"] = "auto"
     seed: int = 0
     validation_tasks: tuple[str, ...] = ()
     validate_every: int = 1
@@ -78,9 +81,8 @@ class TrainConfig:
 
     def resolved(self) -> "TrainConfig":
         """With "auto" decided for this machine."""
-        return (
-            self if self.precision != "auto" else replace(self, precision="bf16-mixed" if _fast_bf16() else "32-true")
-        )
+        precision = self.precision if self.precision != "auto" else "bf16-mixed" if _fast_bf16() else "32-true"
+        return replace(self, precision=precision, fuse=can_fuse() if self.fuse == "auto" else self.fuse)
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
@@ -131,6 +133,7 @@ def tiny() -> TrainConfig:
         constant_epochs=1,
         learning_rate=2e-3,
         precision="32-true",
+        fuse=False,
     )
 
 

@@ -16,6 +16,7 @@ from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.losses import LossWeights, discriminator_loss, generator_loss
 from pmmsynth.model import ModelCard, save_model
 from pmmsynth.nets import Discriminators, PMMSynth
+from pmmsynth.nets.fuse import fuse
 from pmmsynth.store import Store
 from pmmsynth.tensors import Available
 from pmmsynth.train.checkpoint import LAST, Progress, TrainState
@@ -125,6 +126,8 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
         raise BadInput(f"{store.root}: no slice with enough brain in the train split", "at least one", "see its sheets")
     torch.manual_seed(config.seed)
     generator = card.build()
+    if config.fuse:
+        fuse(generator)
     discriminators = Discriminators(modalities=len(card.modalities), width=config.discriminator_width)
     g_model, g_optimizer = fabric.setup(generator, _adam(generator, config))
     d_model, d_optimizer = fabric.setup(discriminators, _adam(discriminators, config))
@@ -140,7 +143,7 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
 
 
 def _adam(module: nn.Module, config: TrainConfig) -> torch.optim.Adam:
-    return torch.optim.Adam(module.parameters(), lr=config.learning_rate, betas=config.betas)
+    return torch.optim.Adam(module.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advance: Advance) -> None:
@@ -191,9 +194,9 @@ def train_step(
     values = {"generator": loss.total, "synthesis": loss.synthesis, "reconstruction": loss.reconstruction}
     if synthesized:
         discriminators.requires_grad_(True)
-        real = [discriminators(batch.images[:, i : i + 1], i) for i in synthesized]
-        fake = [discriminators(outputs[:, i : i + 1].detach(), i) for i in synthesized]
-        judged = discriminator_loss(real, fake)
+        both = torch.cat([batch.images, outputs.detach()])
+        maps = [discriminators(both[:, i : i + 1], i).chunk(2) for i in synthesized]
+        judged = discriminator_loss([real for real, _ in maps], [fake for _, fake in maps])
         state.discriminator_optimizer.zero_grad(set_to_none=True)
         fabric.backward(judged)
         state.discriminator_optimizer.step()

@@ -167,6 +167,12 @@ class Synthesize(Verb):
     """Root of the derivatives."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch"
+    """What computes; onnxruntime and openvino need a folder of pmmsynth export as MODEL."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """bf16 for speed, float32, or auto: bf16 where the hardware computes in it."""
+    memory: float | None = None
+    """Limit of the process in gigabytes; fewer slices then share a pass."""
     overwrite: bool = False
     """Make volumes again that are there."""
 
@@ -178,7 +184,9 @@ class Synthesize(Verb):
         if (self.cases and self.subject) or (self.input and self.split):
             raise UsageError("found --subject with CASES or --split with --input; expected the reverse; leave it out")
         cases = find_cases(self.cases, self.split) if self.cases else [case_of_inputs(self.input, self.subject)]
-        model = Synthesizer.load(self.model, self.device)
+        model = Synthesizer.load(
+            self.model, self.device, backend=self.backend, precision=self.precision, memory=self.memory
+        )
         if self.input:
             model.card.mask(cases[0].modalities)  # a mistyped name must not pass for a sequence nobody knows
         if self.cases and (left := overlooked(self.cases, cases)):
@@ -195,6 +203,28 @@ class Synthesize(Verb):
             overwrite=self.overwrite,
             reporter=self.reporter,
         ).exit_code
+
+
+@dataclass(frozen=True)
+class Export(Verb):
+    """Write a model as ONNX graphs, one per task, for synthesize --backend and for programs without PyTorch."""
+
+    model: Positional[Path]
+    """A model or run folder."""
+    out: Path
+    """A new folder."""
+    task: UseAppendAction[tuple[str, ...]] = ()
+    """A task such as "T1+T2->FLAIR"; give it once per task."""
+
+    def run(self) -> int:
+        from pmmsynth.infer.export import export
+        from pmmsynth.modality import Task
+
+        if not self.task:
+            raise UsageError('found no --task; expected at least one; give for example --task "T1+T2->FLAIR"')
+        out = export(self.model, self.out, [Task.parse(t) for t in self.task], self.reporter)
+        self.reporter.say(f"graphs: {out}", graphs=out)
+        return 0
 
 
 @dataclass(frozen=True)
@@ -218,7 +248,7 @@ class Evaluate(Verb):
 
     def run(self) -> int:
         from pmmsynth.evaluate import Method, evaluate
-        from pmmsynth.infer import StoredMethod
+        from pmmsynth.infer import StoredMethod, Synthesizer
         from pmmsynth.store import Store
 
         store = Store(self.store)
@@ -228,7 +258,7 @@ class Evaluate(Verb):
             label = name if equals else "PMM-Synth"
             if label in methods:
                 raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
-            stored = StoredMethod.load(Path(folder if equals else text), store, self.device)
+            stored = StoredMethod.of(Synthesizer.load(folder if equals else text, self.device), store)
             methods[label] = Method(stored, stored.model.card.digest, stored.tasks)
         return evaluate(
             store,
@@ -263,6 +293,7 @@ Command = (
     | Annotated[Prepare, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Synthesize, subcommand("synthesize")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Demo, subcommand("demo")]
 )

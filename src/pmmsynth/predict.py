@@ -1,18 +1,23 @@
 """From given slices to wanted slices: the network, drawn towards regression where that is better, in [0, 1]."""
 
+from collections.abc import Callable
+
 import torch
 
 from pmmsynth.modality import Task
 from pmmsynth.model import ModelCard
-from pmmsynth.nets import PMMSynth
-from pmmsynth.tensors import Images
+from pmmsynth.tensors import Available, DatasetId, Images
 
-SLICES_AT_ONCE = 8
+SLICES_AT_ONCE = 16
+
+
+Generator = Callable[[Images, Available, DatasetId, Available], Images]
+"""What computes, called as `PMMSynth.forward` is: the network, or the same function elsewhere."""
 
 
 @torch.inference_mode()
 def predict(
-    generator: PMMSynth,
+    generator: Generator,
     card: ModelCard,
     images: Images,
     *,
@@ -25,7 +30,7 @@ def predict(
     """Synthesize the wanted modalities of a stack of slices of one case.
 
     Args:
-        generator: In evaluation mode, on `device`.
+        generator: A network in evaluation mode on `device`, or a backend.
         card: Of the generator; its shrinkage is applied.
         images: All channels; those that are not sources are not read.
         sources: Modalities given.

@@ -22,7 +22,7 @@ from pmmsynth.model import INTENDED_USE
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Synthesizer:
-    return Synthesizer.load(make_model(tmp_path_factory.mktemp("cases") / "model"), "cpu")
+    return Synthesizer.load(make_model(tmp_path_factory.mktemp("cases") / "model"), "cpu", precision="float32")
 
 
 def run(model, cases, out, dataset="A", **options):
@@ -129,6 +129,7 @@ def test_what_the_sidecar_says(model, cases, tmp_path):
         "IntendedUse": INTENDED_USE,
         "SoftwareVersion": version("pmmsynth"),
         "Device": "cpu",
+        "Backend": f"torch {version('torch')}, float32",
     }
     adc = json.loads((tmp_path / "out/sub-02/dwi/sub-02_desc-synth_ADC.json").read_text())
     assert (adc["Units"], adc["IntensityMapping"]["Kind"], adc["IntensityMapping"]["a"]) == (
@@ -215,7 +216,7 @@ def test_what_is_there_is_not_passed_off_as_what_was_asked_for(model, tmp_path, 
         options = {"dataset": "B"}
     elif kind == "other model":
         other = make_model(tmp_path / "other", training={"seed": 9})
-        weights = Synthesizer.load(other, "cpu")
+        weights = Synthesizer.load(other, "cpu", precision="float32")
         model = Synthesizer(
             weights.generator, weights.card.model_copy(update={"weights_sha256": "1" * 64}), weights.device
         )

@@ -14,7 +14,7 @@ from pmmsynth.volume import Volume, read_volume, write_volume
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Synthesizer:
-    return Synthesizer.load(make_model(tmp_path_factory.mktemp("synthesizer") / "model"), "cpu")
+    return Synthesizer.load(make_model(tmp_path_factory.mktemp("synthesizer") / "model"), "cpu", precision="float32")
 
 
 THIN = (1.0, 1.0, 1.0)

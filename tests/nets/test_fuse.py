@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from pmmsynth.machine import can_compile
 from pmmsynth.nets import PMMSynth
-from pmmsynth.nets.fuse import can_fuse, fuse
+from pmmsynth.nets.fuse import fuse
 
 
 def outcome(generator: PMMSynth, size: int, sources: list[bool]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -23,7 +24,7 @@ def outcome(generator: PMMSynth, size: int, sources: list[bool]) -> tuple[Tensor
 
 def main() -> None:
     """Compare, in a process of its own: the shape checks of the tests cannot be compiled."""
-    assert can_fuse(), "the machine has no C++ compiler"
+    assert can_compile(), "the machine has no C++ compiler"
     torch.manual_seed(0)
     generator = PMMSynth(modalities=3, width=8, residual_blocks=1, embedding=8)
     for name, parameter in generator.named_parameters():

@@ -54,13 +54,13 @@ def test_equation_3_in_a_block() -> None:
     normal = (raw - mean) / (variance + 1e-5).sqrt()
     expected = torch.zeros(2, 2, 8, 8)
     expected[:, :, 2:7, 1:5] = (normal * (gamma[:, None, None] + 1) + beta[:, None, None]).clamp(min=0)
-    assert torch.allclose(block(x, vector, {8: head}), expected, atol=1e-5)
+    assert torch.allclose(block(x, vector, head), expected, atol=1e-5)
 
 
 def test_equation_3_in_a_block_without_normalisation() -> None:
     """relu(conv(x) * (gamma + 1) + beta): twice the input is twice the output where beta is 0."""
     block = ConvBlock(1, 2, embedding=3, normalize=False)
-    x, vector, head = torch.randn(2, 1, 8, 8), torch.randn(3), {8: torch.zeros(2, 1, 8, 8)}
+    x, vector, head = torch.randn(2, 1, 8, 8), torch.randn(3), torch.zeros(2, 1, 8, 8)
     assert torch.allclose(block(2 * x, vector, head), 2 * block(x, vector, head), atol=1e-6)
     torch.nn.init.normal_(block.modulation.mlp[-1].weight)
     gamma, beta = block.modulation(vector)

@@ -65,10 +65,10 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
     with stage(f"train {prepared} --out {run} --preset small --epochs {EPOCHS} --seed {SEED}"):
         train(store, run, settings(), reporter=reporter)
     with stage(f"synthesize {run} {prepared / 'manifest.jsonl'} --split test --out {made} --overwrite"):
-        cases = find_cases(prepared / "manifest.jsonl", "test")
-        written = _whole(synthesize_cases(Synthesizer.load(run), cases, made, overwrite=True, reporter=reporter))
+        model, cases = Synthesizer.load(run), find_cases(prepared / "manifest.jsonl", "test")
+        written = _whole(synthesize_cases(model, cases, made, overwrite=True, reporter=reporter))
     with stage(f"evaluate {prepared} --model {run} --out {scored}"):
-        stored = StoredMethod.load(run, store)
+        stored = StoredMethod.of(model, store)
         methods = {"PMM-Synth": Method(stored, stored.model.card.digest, stored.tasks)}
         evaluate(store, methods, out=scored, reporter=reporter)
     page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)

@@ -1,6 +1,7 @@
 """From the volumes a patient has to those the patient lacks, on the native grid."""
 
 from pmmsynth.infer.cases import Written, case_of_inputs, find_cases, overlooked, synthesize_cases
+from pmmsynth.infer.export import export
 from pmmsynth.infer.stored import StoredMethod
 from pmmsynth.infer.synthesizer import Synthesis, Synthesizer
 
@@ -10,6 +11,7 @@ __all__ = [
     "Synthesizer",
     "Written",
     "case_of_inputs",
+    "export",
     "find_cases",
     "overlooked",
     "synthesize_cases",

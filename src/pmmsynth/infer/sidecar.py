@@ -50,5 +50,6 @@ def sidecar(
         "IntendedUse": model.card.intended_use,
         "SoftwareVersion": version("pmmsynth"),
         "Device": model.device.type,
+        "Backend": model.generator.label,
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -1,7 +1,6 @@
 """A model on prepared cases of a store: what evaluation calls."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,14 +20,12 @@ class StoredMethod:
     model: Synthesizer
 
     @classmethod
-    def load(cls, folder: Path, store: Store, device: str = "auto") -> "StoredMethod":
-        """Load a model and make sure it knows the store's datasets and was trained on slices like the store's.
+    def of(cls, model: Synthesizer, store: Store) -> "StoredMethod":
+        """Make sure the model knows the store's datasets and was trained on slices like the store's.
 
         Raises:
             UsageError: If model and store do not fit together.
-            BadInput: If the model is damaged.
         """
-        model = Synthesizer.load(folder, device)
         ours, theirs = (model.card.matrix, model.card.inplane_mm), (store.record.matrix, store.record.inplane_mm)
         if ours != theirs:
             raise UsageError(
@@ -60,5 +57,6 @@ class StoredMethod:
             dataset=case.dataset,
             targets=(target,),
             device=self.model.device,
+            slices_at_once=self.model.slices_at_once,
         )
         return outputs[:, card.modalities.index(target)].numpy()

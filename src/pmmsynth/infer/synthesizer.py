@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from pmmsynth.errors import UsageError
+from pmmsynth.infer.backends import Backend, GraphGenerator, Precision, TorchGenerator, graph_generator, in_bf16
+from pmmsynth.infer.memory import slices_within
 from pmmsynth.modality import ordered, parse_modality
 from pmmsynth.model import ModelCard, load_model
-from pmmsynth.nets import PMMSynth
-from pmmsynth.predict import predict
+from pmmsynth.predict import SLICES_AT_ONCE, predict
 from pmmsynth.prepare import Prepared, prepare_volumes, to_native
 from pmmsynth.prepare.quality import remarks
 from pmmsynth.store import Intensity
@@ -55,16 +56,43 @@ class Synthesizer:
         made["FLAIR"].volume.data
     """
 
-    generator: PMMSynth
+    generator: TorchGenerator | GraphGenerator
     card: ModelCard
     device: torch.device
+    slices_at_once: int = SLICES_AT_ONCE
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "auto") -> "Synthesizer":
-        """Read a model or run folder. Raises BadInput if it is damaged; runs no code from it."""
-        place = _device(device)
-        generator, card = load_model(Path(folder))
-        return cls(generator.to(place), card, place)
+    def load(
+        cls,
+        folder: str | Path,
+        device: str = "auto",
+        *,
+        backend: Backend = "torch",
+        precision: Precision = "auto",
+        memory: float | None = None,
+    ) -> "Synthesizer":
+        """Read a model, run or exported folder; runs no code from it.
+
+        Args:
+            folder: What `train` wrote; for another backend than torch what `export` wrote.
+            device: "auto", "cpu" or "cuda", of PyTorch.
+            backend: What computes.
+            precision: "bf16" for speed, "float32", or "auto": bf16 where the hardware computes in it.
+            memory: Limit of this process in gigabytes: fewer slices then share a pass, with the same result.
+
+        Raises:
+            BadInput: If the folder is damaged.
+            UsageError: If the device or backend is not there, or the memory too little for one slice.
+        """
+        if backend == "torch":
+            place = _device(device)
+            network, card = load_model(Path(folder))
+            generator: TorchGenerator | GraphGenerator = TorchGenerator(network.to(place), in_bf16(precision))
+        else:
+            place = torch.device("cpu")
+            generator = graph_generator(Path(folder), backend, precision)
+            card = generator.graphs.card
+        return cls(generator, card, place, slices_within(memory, card))
 
     def synthesize(
         self, *, dataset: str, targets: str | Sequence[str] = "missing", **sequences: str | Path | Volume
@@ -140,6 +168,7 @@ class Synthesizer:
             dataset=dataset,
             targets=targets,
             device=self.device,
+            slices_at_once=self.slices_at_once,
         ).numpy()
         outputs = {}
         for target in targets:

@@ -2,10 +2,9 @@
 
 from torch import nn
 
-from pmmsynth.nets.head import Inside
 from pmmsynth.nets.modulation import Modulation
 from pmmsynth.nets.normalize import Finish
-from pmmsynth.tensors import Embedding, Features
+from pmmsynth.tensors import Embedding, Features, Mask
 
 
 class ConvBlock(nn.Module):
@@ -38,10 +37,10 @@ class ConvBlock(nn.Module):
         self.modulation = Modulation(outputs, embedding=embedding)
         self.finish = Finish(normalize=normalize, activate=activate)
 
-    def forward(self, features: Features, embedding: Embedding, inside: Inside) -> Features:
+    def forward(self, features: Features, embedding: Embedding, inside: Mask) -> Features:
         gamma, beta = self.modulation(embedding)
         features = self.convolution(features)
-        finished: Features = self.finish(features, inside[features.shape[-2]], gamma, beta)
+        finished: Features = self.finish(features, inside, gamma, beta)
         return finished
 
 
@@ -53,5 +52,5 @@ class ResidualBlock(nn.Module):
         self.first = ConvBlock(channels, channels, embedding=embedding)
         self.second = ConvBlock(channels, channels, embedding=embedding, activate=False)
 
-    def forward(self, features: Features, embedding: Embedding, inside: Inside) -> Features:
+    def forward(self, features: Features, embedding: Embedding, inside: Mask) -> Features:
         return features + self.second(self.first(features, embedding, inside), embedding, inside)

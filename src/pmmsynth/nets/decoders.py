@@ -33,11 +33,11 @@ class DecodingStream(nn.Module):
     def forward(self, unified: list[Features], embedding: Embedding, inside: Inside) -> Image:
         full, half, features = unified
         for block in self.residual:
-            features = block(features, embedding, inside)
-        features = self.up_half(_double(features), embedding, inside)
-        features = self.join_half(torch.cat([features, half], 1), embedding, inside)
-        features = self.up_full(_double(features), embedding, inside)
-        features = self.join_full(torch.cat([features, full], 1), embedding, inside)
+            features = block(features, embedding, inside.quarter)
+        features = self.up_half(_double(features), embedding, inside.half)
+        features = self.join_half(torch.cat([features, half], 1), embedding, inside.half)
+        features = self.up_full(_double(features), embedding, inside.full)
+        features = self.join_full(torch.cat([features, full], 1), embedding, inside.full)
         image: Image = self.image(features)
         return image
 

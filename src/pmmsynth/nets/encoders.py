@@ -25,9 +25,9 @@ class EncodingStream(nn.Module):
         self.residual = nn.ModuleList(ResidualBlock(4 * width, embedding=embedding) for _ in range(residual_blocks))
 
     def forward(self, images: Features, embedding: Embedding, inside: Inside) -> list[Features]:
-        full = self.stem(images, embedding, inside)
-        half = self.to_half(full, embedding, inside)
-        quarter = self.to_quarter(half, embedding, inside)
+        full = self.stem(images, embedding, inside.full)
+        half = self.to_half(full, embedding, inside.half)
+        quarter = self.to_quarter(half, embedding, inside.quarter)
         for block in self.residual:
-            quarter = block(quarter, embedding, inside)
+            quarter = block(quarter, embedding, inside.quarter)
         return [full, half, quarter]

@@ -1,8 +1,5 @@
 """How networks lie in memory, and work between convolutions as one pass over the features (torch.compile)."""
 
-import os
-import shutil
-
 import torch
 from torch import nn
 
@@ -25,8 +22,3 @@ def fuse(network: nn.Module) -> None:
 def channels_last(network: nn.Module) -> None:
     """Store the weights of convolutions channels last; features follow, which spares copies on CPU and CUDA."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def can_fuse() -> bool:
-    """Whether the compiler that torch.compile calls on this device is there: triton on CUDA, C++ on the CPU."""
-    return torch.cuda.is_available() or shutil.which(os.environ.get("CXX", "g++")) is not None

@@ -1,19 +1,25 @@
 """Where the head is: what the streams compute on, and where statistics are taken."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
 
 from pmmsynth.tensors import Images, Mask, Part
 
-Inside = Mapping[int, Mask]
-"""Where the head is, by the height of the features: at full, half and quarter size."""
 MARGIN = 4
 """Pixels the last two convolutions (3x3, 7x7) reach: with so many around the head nothing in it sees the box's edge."""
 STEP = 16
 """Sides of a box are multiples of this: few different shapes, each of which a backend prepares once."""
+
+
+class Inside(NamedTuple):
+    """Where the head is, 1.0 or 0.0, at the three sizes of the features."""
+
+    full: Mask
+    half: Mask
+    quarter: Mask
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,7 @@ def _side(occupied: torch.Tensor) -> slice:
 
 
 def inside(given: Images) -> Inside:
-    """Where any source is above 0, 1.0 or 0.0; a pixel of a smaller size is inside if any of its pixels is."""
-    masks = [(given > 0).any(1, keepdim=True).float()]
-    for _ in range(2):
-        masks.append(F.max_pool2d(masks[-1], 2))
-    return {mask.shape[-2]: mask for mask in masks}
+    """Where any source is above 0; a pixel of a smaller size is inside if any of its pixels is."""
+    full = (given > 0).any(1, keepdim=True).float()
+    half = F.max_pool2d(full, 2)
+    return Inside(full, half, F.max_pool2d(half, 2))

@@ -1,5 +1,7 @@
 """The PMM-Synth generator: any sources to any targets, personalized by the dataset."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -48,21 +50,25 @@ class PMMSynth(nn.Module):
         """
         given = torch.where(sources.to(images.device)[:, None, None], images, 0.0)  # Eq. 4, also where Y is NaN
         box = head_box(given)
-        return box.paste(self.streams(box.cut(given), sources, dataset, targets), given.shape[-2:])
+        return box.paste(self.streams(box.cut(given), _where(sources), dataset, _where(targets)), given.shape[-2:])
 
-    def streams(self, given: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
-        """As `forward`, on images that are zero where they are not given, everywhere in the slice."""
+    def streams(self, given: Images, sources: Sequence[int], dataset: DatasetId, targets: Sequence[int]) -> Images:
+        """As `forward`, everywhere in the slice, on images that are zero where they are not given.
+
+        Sources and targets are channel numbers: which streams run does not depend on a tensor.
+        """
         embedding = self.embedding(dataset)
         head = inside(given)
         common = self.common(given, embedding, head)
-        specific = [self.specific[i](given[:, i : i + 1], embedding, head) for i in _where(sources)]
+        specific = [self.specific[i](given[:, i : i + 1], embedding, head) for i in sources]
         unified = [
             unify(shared, scale)
             for unify, shared, scale in zip(self.unify, common, zip(*specific, strict=True), strict=True)
         ]
         outputs = torch.zeros_like(given)
-        for i in _where(targets):
-            linear = self.shortcut(given, sources, i, embedding, head)
+        condition = torch.tensor([i in sources for i in range(given.shape[1])])
+        for i in targets:
+            linear = self.shortcut(given, condition, i, embedding, head)
             outputs[:, i : i + 1] = linear + self.decoders[i](unified, embedding, head)
         return outputs
 

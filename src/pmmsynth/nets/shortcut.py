@@ -41,7 +41,7 @@ class LinearShortcut(nn.Module):
         """
         with torch.autocast(given.device.type, enabled=False):  # coefficients in bf16 would be steps of 0.8 %
             code = torch.cat([embedding.float(), sources.to(given.device, torch.float32)])
-            *weights, offset = self.heads[target](self.hidden(code))
-            linear = (torch.stack(weights)[:, None, None] * given).sum(1, keepdim=True)
-            image: Image = linear + offset * inside[given.shape[-2]]
+            coefficients = self.heads[target](self.hidden(code))
+            linear = (coefficients[:-1, None, None] * given).sum(1, keepdim=True)
+            image: Image = linear + coefficients[-1] * inside.full
         return image

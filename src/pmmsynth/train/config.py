@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 import tomli_w
-import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pmmsynth.errors import UsageError
 from pmmsynth.losses import LossWeights
+from pmmsynth.machine import can_compile, fast_bf16
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task
 from pmmsynth.model import Architecture
-from pmmsynth.nets.fuse import can_fuse
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -81,8 +80,8 @@ class TrainConfig:
 
     def resolved(self) -> "TrainConfig":
         """With "auto" decided for this machine."""
-        precision = self.precision if self.precision != "auto" else "bf16-mixed" if _fast_bf16() else "32-true"
-        return replace(self, precision=precision, fuse=can_fuse() if self.fuse == "auto" else self.fuse)
+        precision = self.precision if self.precision != "auto" else "bf16-mixed" if fast_bf16() else "32-true"
+        return replace(self, precision=precision, fuse=can_compile() if self.fuse == "auto" else self.fuse)
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
@@ -143,9 +142,3 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {"paper": paper, "small": small,
 def differences(one: TrainConfig, other: TrainConfig) -> list[str]:
     """The fields in which two settings differ, as "epochs: 20 / 30"."""
     return [f"{k}: {v} / {asdict(other)[k]}" for k, v in asdict(one).items() if v != asdict(other)[k]]
-
-
-def _fast_bf16() -> bool:
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported())

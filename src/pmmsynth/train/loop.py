@@ -129,8 +129,8 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
     if config.fuse:
         fuse(generator)
     discriminators = Discriminators(modalities=len(card.modalities), width=config.discriminator_width)
-    g_model, g_optimizer = fabric.setup(generator, _adam(generator, config))
-    d_model, d_optimizer = fabric.setup(discriminators, _adam(discriminators, config))
+    g_model, g_optimizer = fabric.setup(generator, adam(generator, config))
+    d_model, d_optimizer = fabric.setup(discriminators, adam(discriminators, config))
     scheduler = ModalityConsistentBatchScheduler(
         training.groups(),
         batch_size=config.batch_size,
@@ -142,7 +142,8 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
     return Run(fabric, config, card, state, g_model, d_model, training, validation, scheduler)
 
 
-def _adam(module: nn.Module, config: TrainConfig) -> torch.optim.Adam:
+def adam(module: nn.Module, config: TrainConfig) -> torch.optim.Adam:
+    """The optimizer of a network; one pass over all parameters (fused)."""
     return torch.optim.Adam(module.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
 
 

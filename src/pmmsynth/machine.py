@@ -1,0 +1,26 @@
+"""What this machine can do."""
+
+import os
+import resource
+import shutil
+import sys
+
+import torch
+
+
+def fast_bf16() -> bool:
+    """Whether the hardware computes in bfloat16, rather than emulating it."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def can_compile() -> bool:
+    """Whether the compiler that torch.compile calls is there: triton on CUDA, C++ on the CPU."""
+    return torch.cuda.is_available() or shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def memory_used() -> int:
+    """The most bytes of memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

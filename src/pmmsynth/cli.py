@@ -3,7 +3,7 @@
 import shlex
 import sys
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -108,7 +108,7 @@ class Train(Verb):
     constant_epochs: int | None = None
     """Epochs before the learning rate begins to fall."""
     batch_size: int | None = None
-    """Slices per step."""
+    """Slices per step and process."""
     learning_rate: float | None = None
     """Of Adam."""
     precision: Literal["auto", "bf16-mixed", "32-true"] | None = None
@@ -117,6 +117,8 @@ class Train(Verb):
     """Of weights, order and conditions."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Kind of device."""
+    devices: int = 1
+    """Processes to start on this machine, one per GPU, or on its CPU; torchrun and srun start their own."""
     dry_run: bool = False
     """Print the settings and the plan, do nothing."""
 
@@ -125,7 +127,7 @@ class Train(Verb):
 
         from pmmsynth.manifest import first_message
         from pmmsynth.store import Store
-        from pmmsynth.train import PRESETS, TrainConfig, describe, train
+        from pmmsynth.train import PRESETS, TrainConfig, describe, launch, train
 
         base = TrainConfig.read(self.config) if self.config else PRESETS[self.preset]()
         names = ("constant_epochs", "batch_size", "learning_rate", "precision", "seed")
@@ -138,11 +140,22 @@ class Train(Verb):
             ) from error
         store = Store(self.store)
         if self.dry_run:
-            self.reporter.say(describe(store, config.resolved()))
+            self.reporter.say(describe(store, config.resolved(), processes=self.devices))
             return 0
-        model = train(store, self.out, config, accelerator=self.accelerator, reporter=self.reporter)
-        self.reporter.say(f"model: {model}", model=model)
+        if self.devices != 1:
+            return launch(self.devices, self._arguments())
+        train(store, self.out, config, accelerator=self.accelerator, reporter=self.reporter)
         return 0
+
+    def _arguments(self) -> list[str]:
+        """The command line that says the same to one of several processes."""
+        arguments = ["train", str(self.store)]
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name not in ("store", "devices") and value != option.default:
+                flag = f"--{option.name.replace('_', '-')}"
+                arguments += [flag] if value is True else [flag, str(value)]
+        return arguments
 
 
 @dataclass(frozen=True)

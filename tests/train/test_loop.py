@@ -45,7 +45,7 @@ def state() -> TrainState:
     return TrainState(generator, discriminators, optimizers[0], optimizers[1], Progress())
 
 
-def step(state: TrainState, batch: Batch, sources: list[bool], weights: LossWeights) -> dict[str, float]:
+def step(state: TrainState, batch: Batch, sources: list[bool], weights: LossWeights) -> dict[str, torch.Tensor]:
     fabric = Fabric(accelerator="cpu", devices=1)
     modules = state.generator, state.discriminators
     return train_step(batch, torch.tensor(sources), fabric, *modules, state, weights)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing import active_children, current_process
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_sigterm_saves_and_the_same_call_goes_on(
 ) -> None:
     real, calls = loop.train_step, 0
 
-    def interrupted(*args: object) -> dict[str, float]:
+    def interrupted(*args: object) -> dict[str, torch.Tensor]:
         nonlocal calls
         calls += 1
         if calls == at:
@@ -87,6 +88,34 @@ def test_sigterm_saves_and_the_same_call_goes_on(
     assert same(run, unbroken)
     assert rows(run) == rows(unbroken)
     assert load_file(run / "model" / "model.safetensors").keys()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_sigterm_to_the_processes_that_read_slices_too(
+    store: Store, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Slurm signals all processes of a job, and Ctrl-C all of a terminal."""
+    real, calls = loop.train_step, 0
+
+    def interrupted(*args: object) -> dict[str, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            processes = [*active_children(), current_process()]
+            assert len(processes) == 3
+            subprocess.run(["kill", "-TERM", *(str(p.pid) for p in processes)], check=True)
+            time.sleep(0.5)
+        return real(*args)  # type: ignore[arg-type]
+
+    loader = loop.DataLoader
+    monkeypatch.setattr(loop, "DataLoader", lambda *args, **kind: loader(*args, **(kind | {"num_workers": 2})))
+    monkeypatch.setattr(loop, "train_step", interrupted)
+    with pytest.raises(Stopped):
+        train(store, tmp_path / "run", EVERY_STEP, reporter=QUIET)
+    assert calls == 3
+    train(store, tmp_path / "run", EVERY_STEP, reporter=QUIET)
+    assert same(tmp_path / "run", unbroken)
 
 
 def test_a_finished_run_does_nothing_more(store: Store, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ The one before the newest is kept: if the newest turns out damaged, training goe
 
 import pickle
 import zipfile
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,8 +58,8 @@ class TrainState:
             if path.is_file():
                 path.replace(path.with_name(PREVIOUS))
 
-    def resume(self, folder: Path, reporter: Reporter) -> bool:
-        """Load the newest sound checkpoint of a folder; False if there is none at all.
+    def resume(self, folder: Path, reporter: Reporter) -> Path | None:
+        """Load the newest sound checkpoint of a folder and say which; None if there is none at all.
 
         A damaged LAST is set aside as DAMAGED and PREVIOUS is taken. A kill between the two renames of `save` leaves
         PREVIOUS alone, which is as good.
@@ -72,18 +71,17 @@ class TrainState:
         if last.is_file():
             try:
                 self.load(last)
-                return True
+                return last
             except BadInput as error:
                 if not previous.is_file():
                     raise
                 reporter.warn(f"found {error.found}; going on from {previous}; the damaged file is kept as {DAMAGED}")
         if not previous.is_file():
-            return False
+            return None
         self.load(previous)
         if last.is_file():  # only now: it must not become PREVIOUS, and is the only trace where both are damaged
-            with suppress(FileNotFoundError):  # another process was first
-                last.replace(folder / DAMAGED)
-        return True
+            last.replace(folder / DAMAGED)
+        return previous
 
     def load(self, path: Path) -> None:
         """Take over what `save` wrote. Raises BadInput if the file is damaged or of another network."""

@@ -3,16 +3,17 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pmmsynth.console import Advance, Reporter
 from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, draw_sources
-from pmmsynth.errors import BadInput, PmmsynthError, UsageError
+from pmmsynth.errors import BadInput, PmmsynthError
 from pmmsynth.losses import LossWeights, discriminator_loss, generator_loss
 from pmmsynth.model import ModelCard, save_model
 from pmmsynth.nets import Discriminators, PMMSynth
@@ -21,8 +22,9 @@ from pmmsynth.store import Store
 from pmmsynth.tensors import Available
 from pmmsynth.train.checkpoint import LAST, Progress, TrainState
 from pmmsynth.train.config import TrainConfig
+from pmmsynth.train.distributed import average_gradients, averages, by_first, leave, open_fabric
 from pmmsynth.train.record import Record
-from pmmsynth.train.run import StopSignal, open_run, training_card
+from pmmsynth.train.run import Stopped, StopSignal, ignore_signals, open_run, training_card
 from pmmsynth.train.samples import write_samples
 from pmmsynth.train.shrink import shrink_model
 from pmmsynth.train.validate import fixed_examples, validate
@@ -41,6 +43,9 @@ def train(
 ) -> Path:
     """Train on the store's train split; the same call again resumes.
 
+    Started by torchrun or srun, every process calls this: each step they share the gradients of one global batch, and
+    the first alone writes, validates and speaks.
+
     Args:
         store: What `prepare` wrote.
         out: The run folder.
@@ -54,23 +59,23 @@ def train(
 
     Raises:
         BadInput: If the store has no training case or the checkpoint is damaged.
-        UsageError: If the run folder belongs to other settings or another store, or there is no such device.
-        Stopped: After SIGTERM or SIGINT, once the checkpoint is written.
+        UsageError: If the run folder belongs to other settings, another store or another number of processes, or
+            there is no such device.
+        Stopped: After SIGTERM or SIGINT to any of the processes, once the checkpoint is written.
+        LostProcess: If another process is gone.
     """
-    reporter = reporter or Reporter()
     config = config.resolved()
     card = training_card(store, config)
-    try:
-        fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
-    except (RuntimeError, ValueError) as error:  # Lightning's misconfiguration errors are of these kinds
-        raise UsageError(f"found {error}; expected a device of this machine; choose another --accelerator") from error
-    fabric.launch()
-    if fabric.is_global_zero:
-        open_run(out, store, config, card)
-    fabric.barrier()
+    fabric = open_fabric(accelerator, config.precision)
+    reporter = reporter or Reporter() if fabric.is_global_zero else Reporter(quiet=True)
+    if fabric.world_size > 1:
+        reporter.say(f"{fabric.world_size} processes, {fabric.world_size * config.batch_size} slices per step")
+    by_first(fabric, lambda: open_run(out, store, config, card, processes=fabric.world_size))
     run = _build(fabric, store, config, card)
     last = out / "checkpoints" / LAST
-    if run.state.resume(last.parent, reporter):
+    if checkpoint := by_first(fabric, lambda: run.state.resume(last.parent, reporter)):
+        if not fabric.is_global_zero:
+            run.state.load(checkpoint)
         reporter.say(f"resuming at epoch {run.progress.epoch}, step {run.progress.step}")
     record = None
     if fabric.is_global_zero:
@@ -84,6 +89,7 @@ def train(
     if fabric.is_global_zero:
         shrink_model(out / "model", store, run.validation, fabric, reporter)
     fabric.barrier()
+    reporter.say(f"model: {out / 'model'}", model=out / "model")
     return out / "model"
 
 
@@ -110,7 +116,7 @@ class Run:
         return self.progress.epoch * self.scheduler.steps + self.progress.step
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint from the first process."""
+        """Write a checkpoint from the first process; the others wait."""
         if self.fabric.is_global_zero:
             self.state.save(path)
         self.fabric.barrier()
@@ -155,21 +161,25 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
         began = time.monotonic()
         sources = draw_sources(batch.available, seed=config.seed, epoch=progress.epoch, step=progress.step)
         _set_rate(run.state, config.rate(progress.epoch + progress.step / run.scheduler.steps))
-        losses = train_step(batch, sources, run.fabric, run.generator, run.discriminators, run.state, config.weights)
-        if not all(value == value and abs(value) != float("inf") for value in losses.values()):
-            raise PmmsynthError(
-                f"found a loss that is not finite at epoch {progress.epoch}, step {progress.step} ("
-                f"{run.card.datasets[int(batch.dataset)].name}): {losses}; expected numbers; "
-                f"the last good state is in {last.parent}"
-            )
+        own = train_step(batch, sources, run.fabric, run.generator, run.discriminators, run.state, config.weights)
+        due = run.fabric.is_global_zero and time.monotonic() - saved > config.checkpoint_seconds
+        losses = averages(run.fabric, {**own, "stop": stop.requested, "save": due})
+        stopping, saving = losses.pop("stop") > 0, losses.pop("save") > 0  # what one wants, all do
+        if not all(map(isfinite, losses.values())):
+            where = f"epoch {progress.epoch}, step {progress.step} ({run.card.datasets[int(batch.dataset)].name})"
+            reason = f"found a loss that is not finite at {where}: {losses}; expected numbers"
+            leave(run.fabric, PmmsynthError(f"{reason}; the last good state is in {last.parent}"))
         progress.step += 1
         worked = time.monotonic() - began
         _note(run, record, losses, waited, worked)
         advance(f"loss {losses['generator']:.2f}, data {waited / (waited + worked):.1%} of the step")
-        if stop.requested or time.monotonic() - saved > config.checkpoint_seconds:
+        if stopping or saving:
             run.save(last)
             saved = time.monotonic()
-            stop.leave(last)
+        if stopping:
+            leave(
+                run.fabric, Stopped(f"stopped on request; all is saved in {last}; the same command goes on from there")
+            )
 
 
 def train_step(
@@ -180,8 +190,11 @@ def train_step(
     discriminators: nn.Module,
     state: TrainState,
     weights: LossWeights,
-) -> dict[str, float]:
-    """One step of the generator, then one of the discriminators of the synthesized modalities."""
+) -> dict[str, Tensor]:
+    """One step of the generator, then one of the discriminators of the synthesized modalities.
+
+    Gradients are those of the global batch, the returned losses those of this process.
+    """
     outputs = generator(batch.images, sources, batch.dataset, batch.available)
     synthesized = (batch.available & ~sources).nonzero().flatten().tolist() if weights.adversarial else []
 
@@ -190,6 +203,7 @@ def train_step(
     loss = generator_loss(outputs, batch.images, sources, batch.available, fake, weights)
     state.generator_optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss.total)
+    average_gradients(fabric, generator)
     state.generator_optimizer.step()
 
     values = {"generator": loss.total, "synthesis": loss.synthesis, "reconstruction": loss.reconstruction}
@@ -200,16 +214,21 @@ def train_step(
         judged = discriminator_loss([real for real, _ in maps], [fake for _, fake in maps])
         state.discriminator_optimizer.zero_grad(set_to_none=True)
         fabric.backward(judged)
+        average_gradients(fabric, discriminators)
         state.discriminator_optimizer.step()
         values |= {"adversarial": loss.adversarial, "discriminator": judged}
-    return {name: float(value.detach()) for name, value in values.items()}
+    return {name: value.detach() for name, value in values.items()}
 
 
 def _batches(run: Run) -> Iterator[tuple[Batch, float]]:
     """Batches on the device, each with the seconds spent waiting for it."""
     run.scheduler.start(run.progress.epoch, run.progress.step)
-    on_cpu = run.fabric.device.type == "cpu"
-    loader = iter(DataLoader(run.training, sampler=run.scheduler, batch_size=None, num_workers=0 if on_cpu else 4))
+    workers = 0 if run.fabric.device.type == "cpu" else 4
+    loader = iter(
+        DataLoader(
+            run.training, sampler=run.scheduler, batch_size=None, num_workers=workers, worker_init_fn=ignore_signals
+        )
+    )
     while True:
         began = time.monotonic()
         batch = next(loader, None)

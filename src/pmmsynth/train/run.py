@@ -1,6 +1,7 @@
 """The run folder: settings and provenance at the start, the same ones on resuming; stopping on a signal."""
 
 import hashlib
+import json
 import platform
 import signal
 from collections import Counter, defaultdict
@@ -68,11 +69,12 @@ def training_card(store: Store, config: TrainConfig) -> ModelCard:
     )
 
 
-def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard) -> None:
+def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard, *, processes: int) -> None:
     """Write `config.toml` and `provenance.json` in a new run folder, or check them in an old one.
 
     Raises:
-        UsageError: If the folder was started with other settings or from another store.
+        UsageError: If the folder was started with other settings, from another store or by another number of
+            processes.
     """
     sweep(out)
     settings, provenance = out / "config.toml", out / "provenance.json"
@@ -84,9 +86,15 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard) -> N
                 f"found a run with other settings in {out} ({'; '.join(changed)}); expected the same to resume; "
                 "choose another --out"
             )
-        if provenance.is_file() and f'"{data}"' not in provenance.read_text(encoding="utf-8"):
+        before = json.loads(provenance.read_text(encoding="utf-8")) if provenance.is_file() else {}
+        if before.get("data_sha256", data) != data:
             raise UsageError(
                 f"found a run on other cases in {out}; expected those of {store.root}; choose another --out"
+            )
+        if before.get("processes", 1) != processes:  # the global batch, and with it the order of slices, would change
+            raise UsageError(
+                f"found a run of {before.get('processes', 1)} processes in {out}; expected the {processes} of now; "
+                "start as many as then, or choose another --out"
             )
     elif out.is_dir() and any(out.iterdir()):
         raise UsageError(f"found files but no run in {out}; expected an empty folder or a run; choose another --out")
@@ -99,6 +107,7 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard) -> N
                 "software": _software(),
                 "data_sha256": data,
                 "cases": card.training["cases"],
+                "processes": processes,
                 "threads": torch.get_num_threads(),
                 "started": datetime.now(UTC).isoformat(timespec="seconds"),
             },
@@ -113,7 +122,7 @@ def data_digest(store: Store) -> str:
 
 
 class StopSignal:
-    """While open, SIGTERM and SIGINT only set `requested`: the loop saves first, then leaves."""
+    """While open, SIGTERM and SIGINT only set `requested`: the loop sees it in all processes, saves, then leaves."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -130,13 +139,14 @@ class StopSignal:
         for name, handler in self._before.items():
             signal.signal(name, handler)
 
-    def leave(self, saved: Path) -> None:
-        """Raise Stopped if a signal came."""
-        if self.requested:
-            raise Stopped(f"stopped on request; all is saved in {saved}; the same command goes on from there")
-
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+
+
+def ignore_signals(worker: int = 0) -> None:
+    """In a process that reads slices: Slurm and Ctrl-C signal it too, but the last step needs its batch."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
 
 
 def _typical(scales: list[Intensity]) -> Intensity:
@@ -156,16 +166,20 @@ def _software() -> dict[str, str]:
     }
 
 
-def describe(store: Store, config: TrainConfig) -> str:
+def describe(store: Store, config: TrainConfig, *, processes: int = 1) -> str:
     """The resolved settings as TOML and the plan: batches per group and steps in all."""
     card = training_card(store, config)
     ids = {d.name: d.id for d in card.datasets}
     slices = SliceDataset(list(store.cases("train")), modalities=card.modalities, dataset_ids=ids)
-    scheduler = ModalityConsistentBatchScheduler(slices.groups(), batch_size=config.batch_size, seed=config.seed)
+    scheduler = ModalityConsistentBatchScheduler(
+        slices.groups(), batch_size=config.batch_size, seed=config.seed, world_size=processes
+    )
     lines = [config.toml()]
     for (number, available), count in sorted(Counter(slices.groups()).items()):
         has = "+".join(m for m, there in zip(card.modalities, available, strict=True) if there)
         lines.append(f"# {card.datasets[number].name} {has}: {count} slices")
     total = scheduler.steps * config.epochs
-    lines.append(f"# {scheduler.steps} steps of {config.batch_size} slices per epoch, {total} steps in all")
+    batch = f"{config.batch_size * processes} slices"
+    batch += f" ({config.batch_size} in each of {processes} processes)" if processes > 1 else ""
+    lines.append(f"# {scheduler.steps} steps of {batch} per epoch, {total} steps in all")
     return "\n".join(lines)

@@ -1,0 +1,326 @@
+"""Several processes do what one does with their batches together, and end together, whatever happens to one."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import tyro
+
+from phantoms import COHORT, make_store
+from pmmsynth.cli import Train
+from pmmsynth.console import Reporter
+from pmmsynth.errors import UsageError
+from pmmsynth.store import Store
+from pmmsynth.train import describe, launch, loop, tiny, train
+from pmmsynth.train.distributed import launched
+from pmmsynth.train.run import open_run, training_card
+
+QUIET = Reporter(quiet=True)
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_MAX_RESTARTS": "0", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, (1, 1)),
+        ({**TORCHRUN, "LOCAL_WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2"}, (4, 2)),
+        ({"SLURM_STEP_NUM_TASKS": "6", "SLURM_NNODES": "3"}, (2, 3)),
+        ({"SLURM_NTASKS": "6", "SLURM_NNODES": "3"}, (1, 1)),  # in a batch script, outside srun
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_NNODES": "1"}, (1, 1)),
+    ],
+)
+def test_who_started_us(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], found: tuple[int, int]) -> None:
+    set_all(monkeypatch, variables)
+    assert launched() == found
+
+
+def test_what_would_wait_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one store for all attempts restarted processes may take the addresses of dead ones for those of others."""
+    set_all(monkeypatch, {**TORCHRUN, "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "1"})
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
+    with pytest.raises(UsageError, match=r"--max-restarts.*TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"):
+        launched()
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    assert launched() == (2, 1)
+
+
+def test_processes_do_not_start_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="found --devices 0; expected 1 or more"):
+        launch(0, ["train"])
+    set_all(monkeypatch, {**TORCHRUN, "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "1"})
+    with pytest.raises(UsageError, match="found --devices 2 under torchrun or srun"):
+        launch(2, ["train"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["store", "--out", "run"],
+        ["a store", "--out", "run", "--preset", "tiny", "--learning-rate", "1e-05", "--seed", "0", "--quiet"],
+        ["store", "--out", "run", "--config", "c.toml", "--batch-size", "3", "--accelerator", "cpu", "--json"],
+    ],
+)
+def test_every_process_is_told_the_same(options: list[str]) -> None:
+    asked = tyro.cli(Train, args=[*options, "--devices", "2"])
+    verb, *told = asked._arguments()
+    assert verb == "train"
+    assert tyro.cli(Train, args=told) == replace(asked, devices=1)
+
+
+def test_the_plan_counts_all_processes(store: Store) -> None:
+    """16 slices of A, 7 and 8 of B: 4 + 2 + 2 batches of 4."""
+    alone, together = (describe(store, tiny(), processes=n).splitlines()[-1] for n in (1, 2))
+    assert alone == "# 16 steps of 2 slices per epoch, 32 steps in all"
+    assert together == "# 8 steps of 4 slices (2 in each of 2 processes) per epoch, 16 steps in all"
+
+
+def test_a_run_of_more_processes_is_refused(store: Store, tmp_path: Path) -> None:
+    config = tiny().resolved()
+    open_run(tmp_path / "run", store, config, training_card(store, config), processes=2)
+    with pytest.raises(UsageError, match=r"found a run of 2 processes.*expected the 1 of now"):
+        train(store, tmp_path / "run", tiny(), reporter=QUIET)
+
+
+# --- several processes ----------------------------------------------------------------------------------------------
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+DESCENT = """
+import sys
+from pathlib import Path
+import torch
+from pmmsynth.store import Store
+from pmmsynth.train import TrainConfig, loop
+loop._adam = lambda module, config: torch.optim.SGD(module.parameters(), lr=config.learning_rate)
+loop.train(Store(Path(sys.argv[1])), Path(sys.argv[2]), TrainConfig.read(Path(sys.argv[3])))
+"""
+AGREEMENT = """
+import json, sys, time
+from datetime import timedelta
+from pathlib import Path
+import torch
+from torch import distributed, nn
+from pmmsynth.errors import BadInput
+from pmmsynth.train.distributed import LostProcess, average_gradients, averages, by_first, open_fabric
+fabric = open_fabric("cpu", "32-true")
+rank, said = fabric.global_rank, {}
+torch.manual_seed(rank)
+module = fabric.setup_module(nn.ModuleList(nn.Linear(2, 1) for _ in range(2)))
+said["weights"] = [p.tolist() for p in module.parameters()]
+nn.functional.linear(torch.full((1, 2), rank + 1.0), module.module[0].weight).sum().backward()
+average_gradients(fabric, module)
+said["gradients"] = [None if p.grad is None else p.grad.tolist() for p in module.parameters()]
+said["averages"] = averages(fabric, {"rank": rank, "only one is a number": float("nan") if rank else 1.0})
+said["first"] = by_first(fabric, lambda: f"rank {rank}")
+def fail():
+    raise BadInput("a", "b", "c")
+try:
+    by_first(fabric, fail)
+except (BadInput, SystemExit) as error:
+    said["failure"] = [type(error).__name__, getattr(error, "code", None)]
+distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=2))
+time.sleep(0 if rank else 4)
+fabric.barrier()
+said["waited"] = True
+time.sleep(0 if rank else 4)
+try:
+    averages(fabric, {"a": 0.0})
+except LostProcess as error:
+    said["lost"] = str(error)
+Path(sys.argv[1], f"{rank}.json").write_text(json.dumps(said))
+"""
+
+
+def torchrun(processes: int, *command: object, restarts: int = 0) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [*launcher, f"--max-restarts={restarts}", *map(str, command)]
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    kept = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k not in ("seconds_per_step", "data_share")} for row in kept]
+
+
+def weights(folder: Path) -> torch.Tensor:
+    """Of generator and discriminators, as one vector."""
+    state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+    return torch.cat([v.flatten() for part in ("generator", "discriminators") for v in state[part].values()])
+
+
+def ranks(launcher: int) -> dict[int, int]:
+    """The processes that a launcher started: rank to process id."""
+    found = {}
+    for child in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
+        variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        found |= {int(v.removeprefix(b"RANK=")): int(child) for v in variables if v.startswith(b"RANK=")}
+    return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store, settings by number of processes (the same global batch) and a script."""
+    folder = tmp_path_factory.mktemp("place")
+    make_store(folder / "store", COHORT)
+    for processes in (1, 2, 4):
+        config = replace(tiny(), batch_size=4 // processes, checkpoint_seconds=0.0)
+        (folder / f"adam{processes}.toml").write_text(config.toml())
+        (folder / f"descent{processes}.toml").write_text(replace(config, learning_rate=3e-4).toml())
+    (folder / "descent.py").write_text(DESCENT)
+    (folder / "agreement.py").write_text(AGREEMENT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(place: Path) -> Iterator[tuple[Path, Path, torch.Tensor]]:
+    """Runs of one process by Adam and by gradient descent, and the weights they began with."""
+    store = Store(place / "store")
+    begun: list[torch.Tensor] = []
+
+    def descent(module: torch.nn.Module, config: object) -> torch.optim.Optimizer:
+        begun.extend(p.detach().flatten().clone() for p in module.parameters())
+        return torch.optim.SGD(module.parameters(), lr=3e-4)
+
+    train(store, place / "adam", loop.TrainConfig.read(place / "adam1.toml"), reporter=QUIET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_adam", descent)
+        train(store, place / "descent", loop.TrainConfig.read(place / "descent1.toml"), reporter=QUIET)
+    return place / "adam", place / "descent", torch.cat(begun)
+
+
+@pytest.fixture(scope="module")
+def unbroken(place: Path) -> Path:
+    """A run of two processes that --devices started."""
+    command = [sys.executable, "-m", "pmmsynth", "train", str(place / "store"), "--out", str(place / "unbroken")]
+    done = run([*command, "--config", str(place / "adam2.toml"), "--devices", "2"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("model: ") == 1  # the first speaks for all
+    assert (done.stdout.splitlines()[0], done.stderr) == ("2 processes, 4 slices per step", "")
+    return place / "unbroken"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_several_do_what_one_does(place: Path, alone: tuple[Path, Path, torch.Tensor], processes: int) -> None:
+    """After 16 steps of both networks, by gradient descent: to 1e-5 of how far the weights have come.
+
+    Not by Adam, which hides the scale of gradients and makes a whole step of the rounding of one that should be zero.
+    """
+    _, one, begun = alone
+    many = place / f"descent{processes}"
+    script = place / "descent.py", place / "store", many, place / f"descent{processes}.toml"
+    done = run(torchrun(processes, *script))
+    assert done.returncode == 0, done.stderr
+    way = (weights(one) - begun).norm()
+    assert way > 1e-3 * begun.norm()
+    assert (weights(many) - weights(one)).norm() < 1e-5 * way
+    assert len(rows(one)) == 4
+    for ours, theirs in zip(rows(many), rows(one), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+        assert ours["global_step"] == theirs["global_step"]
+
+
+@pytest.mark.slow
+def test_so_do_they_by_adam_for_a_while(unbroken: Path, alone: tuple[Path, Path, torch.Tensor]) -> None:
+    """Mean losses of the first 8 steps to 1e-5; the same parameters have been stepped as often."""
+    assert rows(unbroken)[0] == pytest.approx(rows(alone[0])[0], rel=1e-5)
+    states = [torch.load(r / "checkpoints" / "last.pt", weights_only=True) for r in (unbroken, alone[0])]
+    for part in ("generator_optimizer", "discriminator_optimizer"):
+        ours, theirs = ({n: int(s["step"]) for n, s in state[part]["state"].items()} for state in states)
+        assert ours == theirs
+        assert len(set(ours.values())) > 1  # streams that did not run were left alone
+
+
+@pytest.mark.slow
+def test_what_they_share(place: Path) -> None:
+    done = run(torchrun(2, place / "agreement.py", place))
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((place / f"{rank}.json").read_text()) for rank in (0, 1))
+    torch.manual_seed(0)
+    drawn = torch.nn.ModuleList(torch.nn.Linear(2, 1) for _ in range(2))
+    assert first["weights"] == second["weights"] == [p.tolist() for p in drawn.parameters()]
+    assert first["gradients"] == second["gradients"] == [[[1.5, 1.5]], None, None, None]
+    for said in (first, second):
+        assert said["averages"]["rank"] == 0.5
+        assert math.isnan(said["averages"]["only one is a number"])  # so all stop
+        assert said["first"] == "rank 0"
+        assert said["waited"]  # for the first, longer than for each other in a step
+        assert "found another process gone" in said["lost"]
+    assert first["failure"] == ["BadInput", None]
+    assert second["failure"] == ["SystemExit", 4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_torchrun_restarts_from_the_checkpoint(place: Path, tmp_path: Path, unbroken: Path, rank: int) -> None:
+    again = tmp_path / "run"
+    command = ["-m", "pmmsynth", "train", place / "store", "--out", again, "--config", place / "adam2.toml"]
+    with subprocess.Popen(
+        torchrun(2, *command, restarts=1), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    ) as all_:
+        wait_for(again / "checkpoints" / "previous.pt", all_)
+        os.kill(ranks(all_.pid)[rank], signal.SIGKILL)
+        _, told = all_.communicate(timeout=240)
+    assert all_.returncode == 0, told
+    assert "found another process gone" in told
+    assert torch.equal(weights(again), weights(unbroken))
+    assert rows(again) == rows(unbroken)
+
+
+@pytest.mark.slow
+def test_all_end_together_and_the_same_command_goes_on(place: Path, tmp_path: Path, unbroken: Path) -> None:
+    """Killed (70), told to stop (130), then left alone: the weights of the unbroken run."""
+    again = tmp_path / "run"
+    train_ = [sys.executable, "-m", "pmmsynth", "train", str(place / "store"), "--out", str(again), "--devices", "2"]
+    command = [*train_, "--config", str(place / "adam2.toml")]
+    last, previous = again / "checkpoints" / "last.pt", again / "checkpoints" / "previous.pt"
+
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as all_:
+        wait_for(previous, all_)
+        os.kill(ranks(all_.pid)[1], signal.SIGKILL)
+        _, told = all_.communicate(timeout=240)
+    assert all_.returncode == 70, told
+    assert "pmmsynth: found process 1 ended by signal 9; expected 2 of them; the same command goes on" in told
+
+    before = torch.load(last, weights_only=True)["progress"]
+    previous.unlink()
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as all_:
+        wait_for(previous, all_)
+        started = ranks(all_.pid)
+        all_.send_signal(signal.SIGTERM)
+        _, told = all_.communicate(timeout=240)
+    assert all_.returncode == 130, told
+    assert told.count("pmmsynth: stopped on request; all is saved") == 1
+    assert not any(Path(f"/proc/{process}").exists() for process in started.values())
+    stopped = torch.load(last, weights_only=True)["progress"]
+    assert before["step"] + before["epoch"] * 8 < stopped["step"] + stopped["epoch"] * 8 < 16
+
+    assert run(command).returncode == 0
+    assert torch.equal(weights(again), weights(unbroken))
+    assert rows(again) == rows(unbroken)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Until a file is there, or the process that should write it is not."""
+    for _ in range(4800):
+        if path.is_file():
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    pytest.fail(f"no {path}")

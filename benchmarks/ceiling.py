@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-REPEATS = 5
+REPEATS = 3
 
 
 @dataclass(frozen=True)

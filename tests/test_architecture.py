@@ -7,7 +7,20 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "pmmsynth"
 ORDER = [
-    *("errors", "atomic", "modality", "tensors", "console", "jobs", "volume", "case", "manifest", "store", "metrics"),
+    *(
+        "errors",
+        "atomic",
+        "modality",
+        "tensors",
+        "console",
+        "workers",
+        "jobs",
+        "volume",
+        "case",
+        "manifest",
+        "store",
+        "metrics",
+    ),
     *("linear", "simulate", "intake", "prepare", "data", "nets", "losses", "model", "predict", "train", "infer"),
     *("evaluate", "demo", "cli"),
 ]

@@ -21,6 +21,7 @@ from pmmsynth.tensors import Available
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 INTENDED_USE = "research; not for primary diagnosis"
+REMEDY = "use a folder that pmmsynth train wrote, or copy it again"
 
 
 class Frozen(BaseModel):
@@ -153,37 +154,50 @@ def save_model(folder: Path, generator: PMMSynth, card: ModelCard) -> None:
         write_json(temporary / CARD, card.model_dump(mode="json"))
 
 
+def read_card(folder: Path) -> ModelCard:
+    """The card of a model folder, or of the one inside a run folder, without its weights.
+
+    Raises:
+        BadInput: If a file is missing, or the card is not one.
+    """
+    folder = _model_folder(folder)
+    for name in (CARD, WEIGHTS):
+        if not (folder / name).is_file():
+            raise BadInput(f"no {name} in {folder}", "a model folder", REMEDY)
+    try:
+        return ModelCard.model_validate_json((folder / CARD).read_bytes())
+    except ValidationError as error:
+        raise BadInput(f"{folder / CARD}: {first_message(error)}", "a model card of this version", REMEDY) from error
+
+
 def load_model(folder: Path) -> tuple[PMMSynth, ModelCard]:
     """Read a model folder, or the one inside a run folder; nothing in it is executed.
 
     Raises:
         BadInput: If a file is missing, damaged, or the weights do not fit the architecture.
     """
-    if (folder / "model" / CARD).is_file():
-        folder = folder / "model"
-    remedy = "use a folder that pmmsynth train wrote, or copy it again"
-    for name in (CARD, WEIGHTS):
-        if not (folder / name).is_file():
-            raise BadInput(f"no {name} in {folder}", "a model folder", remedy)
-    try:
-        card = ModelCard.model_validate_json((folder / CARD).read_bytes())
-    except ValidationError as error:
-        raise BadInput(f"{folder / CARD}: {first_message(error)}", "a model card of this version", remedy) from error
+    folder = _model_folder(folder)
+    card = read_card(folder)
     if sha256(folder / WEIGHTS) != card.weights_sha256:
-        raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", remedy)
+        raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", REMEDY)
     try:
         weights = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS).items()}  # aligned in memory
     except (SafetensorError, KeyError, RuntimeError) as error:  # KeyError: a number format torch has not
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise BadInput(f"{folder / WEIGHTS}: {reason}", "a safetensors file", remedy) from error
+        raise BadInput(f"{folder / WEIGHTS}: {reason}", "a safetensors file", REMEDY) from error
     with torch.device("meta"):  # shapes only: no memory, no random numbers
         generator = card.build()
     wrong = _first_difference(weights, generator.state_dict())
     if wrong:
-        raise BadInput(f"{folder / WEIGHTS}: {wrong}", "weights of the architecture in the card", remedy)
+        raise BadInput(f"{folder / WEIGHTS}: {wrong}", "weights of the architecture in the card", REMEDY)
     generator.load_state_dict(weights, assign=True)
     channels_last(generator)  # files hold plain tensors
     return generator.eval(), card
+
+
+def _model_folder(folder: Path) -> Path:
+    inner = folder / "model"
+    return inner if (inner / CARD).is_file() else folder
 
 
 def _first_difference(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> str | None:

@@ -41,7 +41,7 @@ def test_results_keep_the_order_and_failures_do_not_stop_the_rest(jobs, capsys):
         ("case-bad", "found a.nii: 4-D; expected one volume; extract one", False),
         ("case-disk", "OSError: [Errno 28] No space left on device: 'out/x.nii.gz'", False),
     ]
-    assert capsys.readouterr().err.splitlines() == [f"{f.name}: {f.reason}" for f in outcome.failures]
+    assert sorted(capsys.readouterr().err.splitlines()) == [f"{f.name}: {f.reason}" for f in outcome.failures]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,15 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     os.umask(umask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
     assert below(tmp_path) == ["deep", "deep/er", "deep/er/a.nii.gz"]
+
+
+def test_writing_leaves_the_umask_alone(tmp_path, monkeypatch):
+    """It belongs to the whole process: another thread that writes at the same time would read what this one sets."""
+    monkeypatch.delattr(os, "umask")
+    write_text(tmp_path / "a.txt", "x")
+    with replacing_folder(tmp_path / "b") as temporary:
+        fill(temporary, new="1")
+    assert below(tmp_path) == ["a.txt", "b", "b/new"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 _ASIDE = ".replaced-"
 
@@ -22,14 +22,12 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.write_text("...")
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(path, "".join(path.suffixes[-2:]))
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -43,11 +41,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    temporary = _beside(path)
+    temporary.mkdir()
     old = path.with_name(f"{_ASIDE}{path.name}")
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         if path.is_dir():
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
@@ -94,7 +92,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(path: Path, suffix: str = "") -> Path:
+    """A name that nothing has. What is made under it gets the permissions any other file would."""
+    return path.with_name(f".writing-{uuid4().hex}{suffix}")

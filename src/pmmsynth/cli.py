@@ -43,7 +43,9 @@ class Simulate(Verb):
     seed: int = 0
     """Everything follows from it."""
     jobs: int = 1
-    """Cases at a time."""
+    """Cases at a time, each in a process of its own; -1 for one per core."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, as tcp://host:8786, whose workers do the cases instead."""
     overwrite: bool = False
     """Make cases again that are there."""
 
@@ -55,6 +57,7 @@ class Simulate(Verb):
             cases=_counts(self.cases),
             seed=self.seed,
             jobs=self.jobs,
+            cluster=self.cluster,
             overwrite=self.overwrite,
             reporter=self.reporter,
         ).exit_code
@@ -73,7 +76,9 @@ class Prepare(Verb):
     inplane_mm: float = 1.0
     """Pixel size."""
     jobs: int = 1
-    """Cases at a time."""
+    """Cases at a time, each in a process of its own; -1 for one per core."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, as tcp://host:8786, whose workers do the cases instead."""
     overwrite: bool = False
     """Prepare every case again."""
 
@@ -86,6 +91,7 @@ class Prepare(Verb):
             matrix=self.matrix,
             inplane_mm=self.inplane_mm,
             jobs=self.jobs,
+            cluster=self.cluster,
             overwrite=self.overwrite,
             reporter=self.reporter,
         ).exit_code
@@ -186,22 +192,27 @@ class Synthesize(Verb):
     """bf16 for speed, float32, or auto: bf16 where the hardware computes in it."""
     memory: float | None = None
     """Limit of the process in gigabytes; fewer slices then share a pass."""
+    jobs: int = 1
+    """Cases at a time, each in a process with a model of its own; -1 for one per core."""
+    cluster: str | None = None
+    """Address of a Dask scheduler, as tcp://host:8786, whose workers do the cases instead."""
     overwrite: bool = False
     """Make volumes again that are there."""
 
     def run(self) -> int:
-        from pmmsynth.infer import Synthesizer, case_of_inputs, find_cases, overlooked, synthesize_cases
+        from pmmsynth.infer import SavedModel, case_of_inputs, find_cases, overlooked, synthesize_cases
+        from pmmsynth.model import read_card
 
         if (self.cases is None) == (not self.input):
             raise UsageError("found both or neither of CASES and --input; expected one of them; choose one")
         if (self.cases and self.subject) or (self.input and self.split):
             raise UsageError("found --subject with CASES or --split with --input; expected the reverse; leave it out")
         cases = find_cases(self.cases, self.split) if self.cases else [case_of_inputs(self.input, self.subject)]
-        model = Synthesizer.load(
+        model = SavedModel.find(
             self.model, self.device, backend=self.backend, precision=self.precision, memory=self.memory
         )
         if self.input:
-            model.card.mask(cases[0].modalities)  # a mistyped name must not pass for a sequence nobody knows
+            read_card(model.folder).mask(cases[0].modalities)  # mistyped, a name would pass for a foreign sequence
         if self.cases and (left := overlooked(self.cases, cases)):
             self.reporter.warn(
                 f"found {len(left)} volumes not recognized as a sequence, the first {left[0]}: what they are counts "
@@ -214,6 +225,8 @@ class Synthesize(Verb):
             dataset=self.dataset,
             targets=self.targets,
             overwrite=self.overwrite,
+            jobs=self.jobs,
+            cluster=self.cluster,
             reporter=self.reporter,
         ).exit_code
 

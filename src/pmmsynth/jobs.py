@@ -1,18 +1,23 @@
-"""The same work on many cases: in parallel, with progress, one failing case not stopping the others."""
+"""The same work on many cases, here or on a cluster: with progress, one failing case not stopping the others."""
 
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from joblib import Parallel, delayed
-
 from pmmsynth.console import Reporter
 from pmmsynth.errors import PmmsynthError, UsageError
+from pmmsynth.workers import Lost, on_cluster, on_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+LOST = (
+    "found its process gone before it was done (killed, or out of memory); expected it to end; "
+    "free memory and run the same command again"
+)
 
 
 @dataclass(frozen=True)
@@ -48,33 +53,54 @@ def map_cases(
     *,
     label: str,
     jobs: int,
+    cluster: str | None = None,
     reporter: Reporter,
 ) -> Outcome[Result]:
-    """Call `work` on every item, `jobs` at a time (processes; 1 means in this one), results in the order of items.
+    """Call `work` on every item; results and failures in the order of items, progress as they end.
 
-    Bad input and any other error of one item is reported in one line and counted; the rest goes on.
+    Bad input and any other error of one item is reported in one line and counted; the rest goes on. So is an item
+    whose process is lost (out of memory, killed) again and again.
+
+    Args:
+        work: What is done; it, an item and a result must be picklable, paths absolute, unless it is done in this
+            process.
+        items: What it is done to.
+        names: Of the items, for progress and failures.
+        label: Of the whole.
+        jobs: Items at a time: 1 in this process, more in as many, which share the cores; negative numbers count from
+            the number of cores, as in joblib.
+        cluster: Address of a Dask scheduler whose workers do it instead, as many at a time as they have threads.
+        reporter: Where to speak.
 
     Raises:
-        UsageError: If `jobs` is 0; negative numbers count from the number of cores, as in joblib.
+        UsageError: If `jobs` is 0 or given beside `cluster`, no scheduler answers, or Dask is not installed.
     """
     if jobs == 0:
         raise UsageError("found --jobs 0; expected at least 1, or -1 for all cores; choose a number")
-    results: list[Result] = []
-    failures: list[Failure] = []
+    if cluster is not None and jobs != 1:
+        raise UsageError("found --jobs and --cluster; expected one: the workers decide how many at a time; choose one")
     pairs = list(zip(names, items, strict=True))
-    stream = Parallel(n_jobs=jobs, return_as="generator")(delayed(_guarded)(work, n, i) for n, i in pairs)
+    call, numbered = partial(_guarded, work), dict(enumerate(pairs))
+    if cluster is None:
+        stream = on_processes(call, numbered, jobs)
+    else:
+        stream = on_cluster(call, numbered, cluster, label, reporter)
+    answers: dict[int, Result | Failure] = {}
     with reporter.progress(label, len(pairs)) as advance:
-        for (name, _), answer in zip(pairs, stream, strict=True):
-            if isinstance(answer, Failure):
-                failures.append(answer)
-                reporter.warn(f"{name}: {answer.reason}", case=name)
-            else:
-                results.append(answer)
+        for number, answer in stream:
+            name, _ = pairs[number]
+            answers[number] = Failure(name, LOST, is_ours=False) if isinstance(answer, Lost) else answer
+            if isinstance(failure := answers[number], Failure):
+                reporter.warn(f"{name}: {failure.reason}", case=name)
             advance(name)
-    return Outcome(tuple(results), tuple(failures))
+    ordered = [answers[number] for number in range(len(pairs))]
+    return Outcome(
+        tuple(a for a in ordered if not isinstance(a, Failure)), tuple(a for a in ordered if isinstance(a, Failure))
+    )
 
 
-def _guarded(work: Callable[[Item], Result], name: str, item: Item) -> Result | Failure:
+def _guarded(work: Callable[[Item], Result], pair: tuple[str, Item]) -> Result | Failure:
+    name, item = pair
     try:
         return work(item)
     except PmmsynthError as error:

@@ -155,7 +155,8 @@ def save_model(folder: Path, generator: PMMSynth, card: ModelCard) -> None:
 
 
 def read_card(folder: Path) -> ModelCard:
-    """Read `model.json`. Raises BadInput if it is missing or damaged."""
+    """The card of a model or exported folder, or of the model in a run folder. Raises BadInput if there is none."""
+    folder = _model_folder(folder)
     if not (folder / CARD).is_file():
         raise BadInput(f"no {CARD} in {folder}", "a model folder", REMEDY)
     try:
@@ -170,8 +171,7 @@ def load_model(folder: Path) -> tuple[PMMSynth, ModelCard]:
     Raises:
         BadInput: If a file is missing, damaged, or the weights do not fit the architecture.
     """
-    if (folder / "model" / CARD).is_file():
-        folder = folder / "model"
+    folder = _model_folder(folder)
     card = read_card(folder)
     if not (folder / WEIGHTS).is_file():
         raise BadInput(f"no {WEIGHTS} in {folder}", "a model folder", REMEDY)
@@ -190,6 +190,11 @@ def load_model(folder: Path) -> tuple[PMMSynth, ModelCard]:
     generator.load_state_dict(weights, assign=True)
     channels_last(generator)  # files hold plain tensors
     return generator.eval(), card
+
+
+def _model_folder(folder: Path) -> Path:
+    inner = folder / "model"
+    return inner if (inner / CARD).is_file() else folder
 
 
 def _first_difference(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> str | None:

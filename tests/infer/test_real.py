@@ -10,7 +10,7 @@ from scipy import ndimage
 from model_phantoms import make_model
 from pmmsynth.atomic import sha256
 from pmmsynth.console import Reporter
-from pmmsynth.infer import Synthesizer, case_of_inputs, synthesize_cases
+from pmmsynth.infer import SavedModel, case_of_inputs, synthesize_cases
 from pmmsynth.prepare.brain import brain_mask
 from pmmsynth.volume import read_volume
 
@@ -32,7 +32,7 @@ def test_a_real_case_comes_back_on_its_grid(shared, tmp_path, name):
     given, one_to_one = CASES[name]
     sources = {m: folder / f"{m}.nii.gz" for m in given}
     digests = {m: sha256(p) for m, p in sources.items()}
-    model = Synthesizer.load(make_model(tmp_path / "model", matrix=192), "cpu")
+    model = SavedModel.find(make_model(tmp_path / "model", matrix=192), "cpu")
     case = case_of_inputs([f"{m}={p}" for m, p in sources.items()], "x")
     target = "T1C" if "t1c" not in given else "FLAIR"
     reporter = Reporter(quiet=True)
@@ -49,7 +49,7 @@ def test_a_real_case_comes_back_on_its_grid(shared, tmp_path, name):
         if there is not None:
             np.testing.assert_allclose(back, there, rtol=0, atol=1e-5)
     values = got.get_fdata(dtype=np.float32)
-    scale = model.card.dataset("A").intensity[target].scale
+    scale = model.load().card.dataset("A").intensity[target].scale
     assert 0 <= values.min() <= values.max() <= scale * (1 + 1e-6)
     brain = brain_mask(read_volume(sources[given[0]]), name)
     assert (values[brain] > 0).mean() > 0.3  # random weights: some of it clips at 0

@@ -12,7 +12,7 @@ from pmmsynth.console import Reporter, clock
 from pmmsynth.demo.page import Stage, write_page
 from pmmsynth.errors import NothingToDo
 from pmmsynth.evaluate import Method, evaluate, read_scores
-from pmmsynth.infer import StoredMethod, Synthesizer, find_cases, synthesize_cases
+from pmmsynth.infer import SavedModel, StoredMethod, Synthesizer, find_cases, synthesize_cases
 from pmmsynth.jobs import Outcome
 from pmmsynth.prepare import prepare
 from pmmsynth.simulate import simulate
@@ -65,10 +65,10 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
     with stage(f"train {prepared} --out {run} --preset small --epochs {EPOCHS} --seed {SEED}"):
         train(store, run, settings(), reporter=reporter)
     with stage(f"synthesize {run} {prepared / 'manifest.jsonl'} --split test --out {made} --overwrite"):
-        model, cases = Synthesizer.load(run), find_cases(prepared / "manifest.jsonl", "test")
-        written = _whole(synthesize_cases(model, cases, made, overwrite=True, reporter=reporter))
+        cases = find_cases(prepared / "manifest.jsonl", "test")
+        written = _whole(synthesize_cases(SavedModel.find(run), cases, made, overwrite=True, reporter=reporter))
     with stage(f"evaluate {prepared} --model {run} --out {scored}"):
-        stored = StoredMethod.of(model, store)
+        stored = StoredMethod.of(Synthesizer.load(run), store)
         methods = {"PMM-Synth": Method(stored, stored.model.card.digest, stored.tasks)}
         evaluate(store, methods, out=scored, reporter=reporter)
     page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)

@@ -2,10 +2,12 @@
 
 from pmmsynth.infer.cases import Written, case_of_inputs, find_cases, overlooked, synthesize_cases
 from pmmsynth.infer.export import export
+from pmmsynth.infer.saved import SavedModel
 from pmmsynth.infer.stored import StoredMethod
 from pmmsynth.infer.synthesizer import Synthesis, Synthesizer
 
 __all__ = [
+    "SavedModel",
     "StoredMethod",
     "Synthesis",
     "Synthesizer",

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +16,8 @@ from pmmsynth.case import Case, Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.infer.naming import label, output_path, sidecar_path
+from pmmsynth.infer.saved import SavedModel
 from pmmsynth.infer.sidecar import sidecar
-from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import bids, brats, isles
 from pmmsynth.intake.files import volumes_under
 from pmmsynth.jobs import Outcome, map_cases
@@ -117,44 +117,60 @@ def find_cases(place: Path, split: Split | None = None) -> list[Case]:
 
 
 def synthesize_cases(
-    model: Synthesizer,
+    saved: SavedModel,
     cases: Sequence[Case],
     out: Path,
     *,
     dataset: str | None = None,
     targets: str = "missing",
     overwrite: bool = False,
+    jobs: int = 1,
+    cluster: str | None = None,
     reporter: Reporter,
 ) -> Outcome[Written]:
     """Write the wanted sequences of every case below `out`; what is there already is kept.
 
     Args:
-        model: A loaded model.
+        saved: The model.
         cases: From `find_cases` or `case_of_inputs`.
         out: Root of the derivatives.
         dataset: Style for all cases; None takes each case's own, from its manifest.
         targets: "missing", "all", or names separated by commas.
         overwrite: Write again what is there already.
+        jobs: Cases at a time, each in a process with a model of its own.
+        cluster: Address of a Dask scheduler whose workers do it instead; the device is one of theirs.
         reporter: Where to speak.
 
     Raises:
-        UsageError: If the dataset is not said anywhere or unknown to the model.
+        BadInput: If the model is damaged or `out` not a place to write to.
+        UsageError: If the dataset is not said anywhere or unknown to the model, the device is not here, or no scheduler
+            answers.
         NothingToDo: If no case lacks a wanted sequence.
     """
+    card = (replace(saved, device="cpu") if cluster else saved).load().card  # here first: one error, not one per case
     styles = {c.dataset for c in cases} if dataset is None else {dataset}
     for name in sorted(styles):
         if name == UNKNOWN:
-            known = ", ".join(d.name for d in model.card.datasets)
+            known = ", ".join(d.name for d in card.datasets)
             raise UsageError(
                 f"found no --dataset; expected the one the patients belong to: {known}; choose one of them"
             )
-        model.card.dataset(name)
+        card.dataset(name)
     if targets not in ("missing", "all"):
-        model.card.mask(tuple(parse_modality(t) for t in targets.split(",")))
+        card.mask(tuple(parse_modality(t) for t in targets.split(",")))
     _same_names(cases)
     _check_place(out)
-    work = partial(_synthesize_case, model=model, out=out, dataset=dataset, targets=targets, overwrite=overwrite)
-    outcome = map_cases(work, cases, [c.id for c in cases], label="synthesize", jobs=1, reporter=reporter)
+    place = out.absolute()  # a worker may run in another folder
+    work = partial(_synthesize_case, saved=saved, out=place, dataset=dataset, targets=targets, overwrite=overwrite)
+    outcome = map_cases(
+        work,
+        [_absolute(c) for c in cases],
+        [c.id for c in cases],
+        label="synthesize",
+        jobs=jobs,
+        cluster=cluster,
+        reporter=reporter,
+    )
     for written in outcome.results:
         for remark in written.remarks:
             reporter.warn(f"{written.case.id}: {remark}", case=written.case.id)
@@ -163,6 +179,11 @@ def synthesize_cases(
         raise NothingToDo(f"found all sequences in every case; expected one to lack {targets}; name --targets to make")
     reporter.say(f"{new} volumes written, {kept} kept, {len(outcome.failures)} cases failed: {out}", new=new, kept=kept)
     return outcome
+
+
+def _absolute(case: Case) -> Case:
+    images = {modality: path.absolute() for modality, path in case.images.items()}
+    return case.model_copy(update={"images": images, "lesion": case.lesion and case.lesion.absolute()})
 
 
 def _same_names(cases: Sequence[Case]) -> None:
@@ -187,8 +208,9 @@ def _check_place(out: Path) -> None:
 
 
 def _synthesize_case(
-    case: Case, *, model: Synthesizer, out: Path, dataset: str | None, targets: str, overwrite: bool
+    case: Case, *, saved: SavedModel, out: Path, dataset: str | None, targets: str, overwrite: bool
 ) -> Written:
+    model = saved.load()
     images = {m: p for m, p in case.images.items() if m in model.card.modalities}
     if not images:
         raise BadInput(

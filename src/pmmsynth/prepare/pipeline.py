@@ -65,6 +65,7 @@ def prepare(
     matrix: int = 192,
     inplane_mm: float = 1.0,
     jobs: int = 1,
+    cluster: str | None = None,
     overwrite: bool = False,
     reporter: Reporter,
 ) -> Outcome[PreparedCase]:
@@ -79,7 +80,8 @@ def prepare(
         out: The store; made if absent. A folder with other things in it is refused.
         matrix: Pixels in plane.
         inplane_mm: Pixel size.
-        jobs: Cases at a time.
+        jobs: Cases at a time, in as many processes.
+        cluster: Address of a Dask scheduler whose workers do it instead.
         overwrite: Prepare every case again.
         reporter: Where to say what goes on.
 
@@ -97,13 +99,17 @@ def prepare(
     settings = {d.name: Settings(matrix, inplane_mm, d.slice_mm) for d in cohorts.datasets}
     _clear(out, manifest, settings)
     outcome = map_cases(
-        partial(_prepare_case, out=out, settings=settings, overwrite=overwrite),
+        partial(_prepare_case, out=out.absolute(), settings=settings, overwrite=overwrite),
         manifest.cases,
-        [f"{c.dataset}/{c.id}" for c in manifest.cases],
+        [f"{c.dataset}/{c.id}" for c in manifest.cases],  # also their folders
         label="prepare",
         jobs=jobs,
+        cluster=cluster,
         reporter=reporter,
     )
+    for failure in outcome.failures:
+        shutil.rmtree(out / failure.name, ignore_errors=True)  # whatever is there no longer fits its inputs
+    sweep(out)  # what lost processes left
     new = [done.case for done in outcome.results if done.is_new]
     for case in new:
         for remark in remarks(case.record.quality):
@@ -158,22 +164,18 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
     folder = out / case.dataset / case.id
     chosen = settings[case.dataset]
     paths = dict(case.images) | ({"lesion": case.lesion} if case.lesion else {})
-    try:
-        inputs = {name: sha256(path) for name, path in paths.items()}
-        old = None if overwrite else _existing(folder)
-        if old and old.record.inputs == inputs:
-            return _Done(_relabelled(old, case), is_new=False)
-        volumes = {name: read_volume(path) for name, path in case.images.items()}
-        prepared = prepare_volumes(
-            volumes,
-            matrix=chosen.matrix,
-            inplane_mm=chosen.inplane_mm,
-            slice_mm=chosen.slice_mm,
-            lesion=read_volume(case.lesion, constant_ok=True) if case.lesion else None,
-        )
-    except Exception:
-        shutil.rmtree(folder, ignore_errors=True)  # whatever is there no longer fits its inputs
-        raise
+    inputs = {name: sha256(path) for name, path in paths.items()}
+    old = None if overwrite else _existing(folder)
+    if old and old.record.inputs == inputs:
+        return _Done(_relabelled(old, case), is_new=False)
+    volumes = {name: read_volume(path) for name, path in case.images.items()}
+    prepared = prepare_volumes(
+        volumes,
+        matrix=chosen.matrix,
+        inplane_mm=chosen.inplane_mm,
+        slice_mm=chosen.slice_mm,
+        lesion=read_volume(case.lesion, constant_ok=True) if case.lesion else None,
+    )
     record = CaseRecord(
         dataset=case.dataset,
         case=case.id,

@@ -28,7 +28,14 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def simulate(
-    out: Path, *, cases: int | Mapping[str, int], seed: int, jobs: int, overwrite: bool, reporter: Reporter
+    out: Path,
+    *,
+    cases: int | Mapping[str, int],
+    seed: int,
+    jobs: int = 1,
+    cluster: str | None = None,
+    overwrite: bool = False,
+    reporter: Reporter,
 ) -> Outcome[Path]:
     """Write simulated datasets with known truth below `out`, each in its own folder layout.
 
@@ -39,7 +46,8 @@ def simulate(
         out: Folder; made if it does not exist.
         cases: Cases per dataset, or dataset name -> number of cases (of TTG, TTI, BraTS, ISLES).
         seed: Case k of a dataset depends on the seed, the dataset's name and k, on nothing else.
-        jobs: Cases at a time.
+        jobs: Cases at a time, in as many processes.
+        cluster: Address of a Dask scheduler whose workers do it instead.
         overwrite: Make existing cases again.
         reporter: Where progress goes.
 
@@ -53,7 +61,7 @@ def simulate(
     wanted = dict.fromkeys(SITES, cases) if isinstance(cases, int) else dict(cases)
     _check(out, wanted, seed)
     todo = [
-        Job(out, name, number, seed)
+        Job(out.absolute(), name, number, seed)
         for name, count in wanted.items()
         for number in range(1, count + 1)
         if overwrite or not LAYOUTS[name].is_complete(out / name, LAYOUTS[name].case_name(number))
@@ -62,7 +70,13 @@ def simulate(
         raise NothingToDo(f"found all {sum(wanted.values())} cases in {out}; add --overwrite to make them again")
     write_json(out / RECORD, _record(seed))
     outcome = map_cases(
-        run, todo, [f"{j.dataset}/{j.case}" for j in todo], label="simulate", jobs=jobs, reporter=reporter
+        run,
+        todo,
+        [f"{j.dataset}/{j.case}" for j in todo],
+        label="simulate",
+        jobs=jobs,
+        cluster=cluster,
+        reporter=reporter,
     )
     present = [name for name in SITES if _cases(out, name)]
     write_cohorts(out, present)

@@ -1,5 +1,6 @@
 """Files that are complete or absent: write to a temporary name beside the target, sync, rename."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_ASIDE = ".replaced-"
+_WRITING, _ASIDE = ".writing-", ".replaced-"
 
 
 @contextmanager
@@ -22,13 +23,14 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.write_text("...")
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_WRITING, suffix="".join(path.suffixes[-2:]), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        with naming(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
@@ -43,10 +45,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=_WRITING, dir=path.parent))
     old = path.with_name(f"{_ASIDE}{path.name}")
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         temporary.chmod(0o777 & ~_umask())
         if path.is_dir():
             shutil.rmtree(old, ignore_errors=True)
@@ -62,6 +65,17 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say which file it was when the system does not: a full disk is met by files that are open already."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or _WRITING in str(error.filename):
+            raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
+        raise
+
+
 def sweep(folder: Path) -> None:
     """Undo what a killed process left anywhere below `folder`: half-written files and folders, folders put aside."""
     for aside in list(folder.rglob(f"{_ASIDE}*")):
@@ -70,7 +84,7 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
         else:
             aside.rename(place)
-    for leftover in list(folder.rglob(".writing-*")):
+    for leftover in list(folder.rglob(f"{_WRITING}*")):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

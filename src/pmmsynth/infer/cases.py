@@ -228,7 +228,7 @@ def _check_same(image: Path, digests: set[str], card: ModelCard, dataset: str) -
     try:
         said = json.loads(sidecar_path(image).read_bytes())
         found = ({s["SHA256"] for s in said["InputSequences"]}, said["Model"]["Digest"], said["Dataset"]["Name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         found, reason = None, f"no sidecar that says what it is ({type(error).__name__})"
     else:
         reason = "made from other sources, by another model or in another style"

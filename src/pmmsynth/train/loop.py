@@ -1,5 +1,6 @@
 """The training loop: epochs of scheduled batches, one generator and one discriminator step each, validation."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
 
 from pmmsynth.console import Advance, Reporter
@@ -156,12 +158,7 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
         sources = draw_sources(batch.available, seed=config.seed, epoch=progress.epoch, step=progress.step)
         _set_rate(run.state, config.rate(progress.epoch + progress.step / run.scheduler.steps))
         losses = train_step(batch, sources, run.fabric, run.generator, run.discriminators, run.state, config.weights)
-        if not all(value == value and abs(value) != float("inf") for value in losses.values()):
-            raise PmmsynthError(
-                f"found a loss that is not finite at epoch {progress.epoch}, step {progress.step} ("
-                f"{run.card.datasets[int(batch.dataset)].name}): {losses}; expected numbers; "
-                f"the last good state is in {last.parent}"
-            )
+        _check_finite(run, losses, last)
         progress.step += 1
         worked = time.monotonic() - began
         _note(run, record, losses, waited, worked)
@@ -170,6 +167,21 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
             run.save(last)
             saved = time.monotonic()
             stop.leave(last)
+
+
+def _check_finite(run: Run, losses: dict[str, float], last: Path) -> None:
+    """Stop before anything is saved when a step gave a loss, or left a weight, that is not finite."""
+    weights = [p for module in (run.state.generator, run.state.discriminators) for p in module.parameters()]
+    fault = "loss" if not all(map(math.isfinite, losses.values())) else "weight"
+    if fault == "weight" and get_total_norm(weights).isfinite():
+        return
+    progress = run.progress
+    run.scheduler.start(progress.epoch, progress.step)
+    slices = run.training.describe(next(iter(run.scheduler)))
+    raise PmmsynthError(
+        f"found a {fault} that is not finite at epoch {progress.epoch}, step {progress.step} on {slices}: {losses}; "
+        f"expected numbers; look at these slices or lower the learning rate; the last good state is in {last.parent}"
+    )
 
 
 def train_step(

@@ -84,7 +84,7 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard) -> N
                 f"found a run with other settings in {out} ({'; '.join(changed)}); expected the same to resume; "
                 "choose another --out"
             )
-        if provenance.is_file() and f'"{data}"' not in provenance.read_text(encoding="utf-8"):
+        if provenance.is_file() and f'"{data}"'.encode() not in provenance.read_bytes():
             raise UsageError(
                 f"found a run on other cases in {out}; expected those of {store.root}; choose another --out"
             )

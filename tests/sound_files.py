@@ -21,8 +21,11 @@ from pmmsynth.atomic import sha256
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.evaluate.score import read_scores
+from pmmsynth.infer.backends import Backend, graph_generator
+from pmmsynth.infer.export import GRAPHS, file_name
 from pmmsynth.intake import CohortFile
 from pmmsynth.manifest import Manifest
+from pmmsynth.modality import Task
 from pmmsynth.model import CARD, WEIGHTS, load_model
 from pmmsynth.nets import Discriminators, PMMSynth
 from pmmsynth.simulate import simulate
@@ -156,6 +159,29 @@ def volume(name: str) -> Loader:
     return make
 
 
+def graph(name: str, backend: Backend) -> Loader:
+    """An exported folder whose list vouches for whatever its graph is. There is no sound graph: exporting is slow."""
+
+    def make(folder: Path) -> tuple[Path, Callable[[], Any]]:
+        pytest.importorskip(backend)
+        out = make_model(folder / "graphs")
+        task = Task.parse("T1->T2")
+        graph = out / file_name(task)
+        graph.write_bytes(b"")
+        (out / GRAPHS).write_text(json.dumps({str(task): sha256(graph)}))
+
+        def load() -> Any:
+            if name != GRAPHS:
+                (out / GRAPHS).write_text(json.dumps({str(task): sha256(graph)}))
+            generator = graph_generator(out, backend, "float32")
+            sources, targets = generator.graphs.card.mask(task.sources), generator.graphs.card.mask((task.target,))
+            return generator(torch.rand(1, len(sources), 16, 16), sources, torch.tensor(0), targets)
+
+        return out / name, load
+
+    return make
+
+
 def simulation(folder: Path) -> tuple[Path, Callable[[], Any]]:
     path = folder / "simulation.json"
     path.write_text('{"seed": 0}')
@@ -183,9 +209,19 @@ LOADERS: dict[str, Loader] = {
     "provenance.json": run("provenance.json"),
     "t1.nii": volume("t1.nii"),
     "t1.nii.gz": volume("t1.nii.gz"),
+    "graphs.json": graph(GRAPHS, "onnxruntime"),
+    "graph of onnxruntime": graph("T1_to_T2.onnx", "onnxruntime"),
+    "graph of openvino": graph("T1_to_T2.onnx", "openvino"),
     "simulation.json": simulation,
     "scores.jsonl": scores,
 }
+
+
+NOT_SOUND = {
+    *("config.toml of a run", "provenance.json", "graphs.json", "graph of onnxruntime", "graph of openvino"),
+    *("simulation.json", "scores.jsonl"),
+}
+"""Those whose file is only a place to put poison."""
 
 
 def torch_file(value: Any, **options: Any) -> bytes:

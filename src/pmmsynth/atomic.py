@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        with naming(path):
+        with naming(path, temporary):
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -48,7 +48,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=_WRITING, dir=path.parent))
     old = path.with_name(f"{_ASIDE}{path.name}")
     try:
-        with naming(path):
+        with naming(path, temporary):
             yield temporary
         temporary.chmod(0o777 & ~_umask())
         if path.is_dir():
@@ -66,12 +66,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Say which file it was when the system does not: a full disk is met by files that are open already."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Name `path` in errors of the system that name no file (those of files open already) or the temporary one."""
     try:
         yield
     except OSError as error:
-        if error.filename is None or _WRITING in str(error.filename):
+        if error.filename is None or (temporary and str(error.filename).startswith(str(temporary))):
             raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
         raise
 

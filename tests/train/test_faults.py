@@ -1,12 +1,10 @@
 """What training meets besides kills: numbers that are none, a full disk, a folder it may not write to."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 import torch
 from compare_runs import rows, same
 
+from no_room import files_up_to
 from phantoms import COHORT, make_store
 from pmmsynth.cli import main
 from pmmsynth.console import Reporter
@@ -21,6 +20,7 @@ from pmmsynth.data import Batch, SliceDataset
 from pmmsynth.losses import GeneratorLoss, generator_loss
 from pmmsynth.train import loop, tiny, train
 
+pytestmark = pytest.mark.slow
 EVERY_STEP = replace(tiny(), checkpoint_seconds=0.0)
 RARELY = "rarely.toml"
 """Settings with checkpoints only at the end of epochs."""
@@ -133,17 +133,6 @@ def test_a_step_that_is_not_finite_is_not_saved_and_says_which_it_was(
 # --- no room --------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """As on a full disk, a write beyond this many bytes of a file fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_checkpoint_that_finds_no_room(finished: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     last = run / "checkpoints" / "last.pt"
     before = last.read_bytes()
@@ -163,6 +152,7 @@ def test_what_an_epoch_ends_with_and_finds_no_room(
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
         assert call(finished, run, RARELY) == 130
+    capsys.readouterr()
     room = {
         "metrics.jsonl": 10,
         "samples/epoch_0001.png": (unbroken / "samples" / "epoch_0001.png").stat().st_size - 1,

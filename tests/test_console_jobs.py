@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -333,3 +334,18 @@ def test_sweep_removes_leftovers_only(tmp_path):
     sweep(tmp_path)
     sweep(tmp_path / "nothing")
     assert below(tmp_path) == ["case", "case/whole.npy", "case/writing-notes"]
+
+
+@pytest.mark.parametrize("write", [replacing, replacing_folder])
+def test_an_error_names_the_file_that_was_meant(tmp_path, write):
+    """Not the temporary one, nor none, as of a file that is open already; another file keeps its name."""
+    path = tmp_path / "a.npy"
+    for error, named in (
+        (lambda temporary: OSError(28, "No space left on device"), path),
+        (lambda temporary: OSError(28, "No space left on device", str(temporary)), path),
+        (lambda temporary: OSError("100 requested and 10 written"), path),
+        (lambda temporary: FileNotFoundError(2, "No such file", "b.npy"), "b.npy"),
+    ):
+        with pytest.raises(OSError, match=re.escape(f": '{named}'")), write(path) as temporary:
+            raise error(temporary)
+    assert below(tmp_path) == []

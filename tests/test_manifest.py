@@ -54,7 +54,7 @@ def test_cases_that_do_not_hold_together_are_refused(kind):
 
 @pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b", "a b"])
 def test_a_case_name_is_a_folder_name(name):
-    with pytest.raises(ValueError, match="case id"):
+    with pytest.raises(ValueError, match="must be letters"):
         case(name)
 
 

@@ -1,5 +1,6 @@
 """Files that are complete or absent: write to a temporary name beside the target, sync, rename."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-_ASIDE = ".replaced-"
+_WRITING, _ASIDE = ".writing-", ".replaced-"
 
 
 @contextmanager
@@ -25,9 +26,10 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = _beside(path, "".join(path.suffixes[-2:]))
     temporary.touch(exist_ok=False)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        with naming(path, temporary):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -45,7 +47,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     old = path.with_name(f"{_ASIDE}{path.name}")
     try:
-        yield temporary
+        with naming(path, temporary):
+            yield temporary
         if path.is_dir():
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
@@ -60,6 +63,17 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Name `path` in errors of the system that name no file (those of files open already) or the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or (temporary and str(error.filename).startswith(str(temporary))):
+            raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
+        raise
+
+
 def sweep(folder: Path) -> None:
     """Undo what a killed process left anywhere below `folder`: half-written files and folders, folders put aside."""
     for aside in list(folder.rglob(f"{_ASIDE}*")):
@@ -68,7 +82,7 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
         else:
             aside.rename(place)
-    for leftover in list(folder.rglob(".writing-*")):
+    for leftover in list(folder.rglob(f"{_WRITING}*")):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -1,14 +1,24 @@
 """A case: one patient at one time point, with the files of the sequences that exist."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from pmmsynth.modality import ordered, parse_modality
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+def _names_a_folder(value: str) -> str:
+    if not value or value.startswith(".") or not all(c.isalnum() or c in "._-" for c in value):
+        raise ValueError(f"name {value!r} must be letters, digits, '.', '-' or '_'")
+    return value
+
+
+FolderName = Annotated[str, AfterValidator(_names_a_folder)]
+"""A name that is one folder, leads nowhere else and is not hidden."""
 
 
 class Case(BaseModel):
@@ -28,20 +38,13 @@ class Case(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
-    id: str
+    id: FolderName
     subject: str
     session: str | None = None
     split: Split = "train"
     images: dict[str, Path]
     lesion: Path | None = None
     lesion_labels: dict[int, str] = {}
-
-    @field_validator("id")
-    @classmethod
-    def _is_a_folder_name(cls, value: str) -> str:
-        if not value or value.startswith(".") or not all(c.isalnum() or c in "._-" for c in value):
-            raise ValueError(f"case id {value!r} must be letters, digits, '.', '-' or '_'")
-        return value
 
     @model_validator(mode="after")
     def _has_ordered_images(self) -> "Case":

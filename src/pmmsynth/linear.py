@@ -30,9 +30,9 @@ class Sums:
     slices: int = 0
 
     def add(self, case: PreparedCase) -> None:
-        images, brain = case.images(), case.brain()
+        brain = case.brain()
         for index in case.scored_slices():
-            pixels = images[:, index].astype(np.float64)
+            pixels = case.slices([index])[:, 0].astype(np.float64)
             inside = np.vstack([np.ones(int(brain[index].sum())), pixels[:, brain[index]]])
             self.gram += inside @ inside.T
             self.total += pixels * brain[index]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from pmmsynth.atomic import write_text
 from pmmsynth.case import SPLITS, Case, Split
-from pmmsynth.errors import BadInput
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.modality import ordered
 
 
@@ -87,17 +87,18 @@ class Manifest(BaseModel):
         for number, line in enumerate(path.read_bytes().splitlines(), 1):
             try:
                 cases.append(Case.model_validate_json(line))
-            except ValidationError as error:
-                raise BadInput(
-                    f"{path}, line {number}: {first_message(error)}", "one case per line", "correct the line"
-                ) from error
+            except (ValidationError, UsageError) as error:  # UsageError: a modality of no name
+                reason = first_message(error) if isinstance(error, ValidationError) else str(error)
+                raise BadInput(f"{path}, line {number}: {reason}", "one case per line", "correct the line") from error
         table = path.parent / "datasets.json"
         names = list(dict.fromkeys(c.dataset for c in cases))
         if table.is_file():
             try:
                 names = [row["name"] for row in json.loads(table.read_text(encoding="utf-8"))["datasets"]]
-            except (ValueError, KeyError, TypeError) as error:
-                raise BadInput(f"{table}: {error!r}", "the table beside a manifest", "prepare again") from error
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise BadInput(
+                    f"{table}: {type(error).__name__}: {error}", "the table beside a manifest", "prepare again"
+                ) from error
         return build(names, cases, str(path))
 
 

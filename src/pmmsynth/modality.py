@@ -41,6 +41,15 @@ def parse_modality(text: str) -> str:
     return text.strip().upper()
 
 
+def check_modalities(names: Sequence[str]) -> None:
+    """Raise ValueError unless these are canonical names, at least one and none twice."""
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"names no modality, or one twice: {', '.join(names)}")
+    for name in names:
+        if not _NAME.fullmatch(name) or _BY_ALIAS.get(name.lower(), name.upper()) != name:
+            raise ValueError(f"{name!r} is not the canonical name of a modality")
+
+
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
     """Unique names, the known ones first in the paper's order, then the rest alphabetically."""
     unique = set(names)

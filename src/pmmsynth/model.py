@@ -8,15 +8,15 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from pmmsynth.atomic import replacing, replacing_folder, sha256, write_json
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.manifest import first_message
-from pmmsynth.modality import Task
+from pmmsynth.modality import Task, check_modalities
 from pmmsynth.nets import PMMSynth
 from pmmsynth.nets.fuse import channels_last
-from pmmsynth.store import Intensity
+from pmmsynth.store import Intensity, check_datasets
 from pmmsynth.tensors import Available
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -91,9 +91,8 @@ class ModelCard(Frozen):
 
     @model_validator(mode="after")
     def _holds_together(self) -> "ModelCard":
-        for what, names in (("dataset", [d.name for d in self.datasets]), ("modality", list(self.modalities))):
-            if not names or len(set(names)) < len(names):
-                raise ValueError(f"names no {what}, or one twice: {', '.join(names)}")
+        check_datasets([(d.id, d.name) for d in self.datasets])
+        check_modalities(self.modalities)
         if set(self.modalities) != {m for d in self.datasets for m in d.intensity}:
             raise ValueError(f"modalities {', '.join(self.modalities)} are not those the datasets have intensities of")
         for text, kept in (self.shrinkage or {}).items():
@@ -149,7 +148,7 @@ def save_model(folder: Path, generator: PMMSynth, card: ModelCard) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
     with replacing_folder(folder) as temporary:
         with replacing(temporary / WEIGHTS) as file:
-            save_file(weights, file)
+            file.write_bytes(save(weights))  # a full disk is an OSError: save_file has errors of its own
         card = card.model_copy(update={"weights_sha256": sha256(temporary / WEIGHTS)})
         write_json(temporary / CARD, card.model_dump(mode="json"))
 
@@ -184,7 +183,7 @@ def load_model(folder: Path) -> tuple[PMMSynth, ModelCard]:
         raise BadInput(f"{folder / WEIGHTS}: {reason}", "a safetensors file", REMEDY) from error
     with torch.device("meta"):  # shapes only: no memory, no random numbers
         generator = card.build()
-    wrong = _first_difference(weights, generator.state_dict())
+    wrong = first_difference(weights, generator.state_dict())
     if wrong:
         raise BadInput(f"{folder / WEIGHTS}: {wrong}", "weights of the architecture in the card", REMEDY)
     generator.load_state_dict(weights, assign=True)
@@ -197,7 +196,8 @@ def _model_folder(folder: Path) -> Path:
     return inner if (inner / CARD).is_file() else folder
 
 
-def _first_difference(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> str | None:
+def first_difference(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> str | None:
+    """The first name, shape or number format that differs, or tensor with values that are not finite, in words."""
     for name in sorted(wanted.keys() ^ weights.keys()):
         return f"{'no' if name in wanted else 'unknown'} tensor {name}"
     for name, tensor in weights.items():

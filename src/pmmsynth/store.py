@@ -1,22 +1,24 @@
 """The prepared store: `store/<dataset>/<case>/` with memory-mapped arrays and a `case.json` beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from pmmsynth.atomic import replacing_folder, sha256, write_json
-from pmmsynth.case import Split
+from pmmsynth.case import FolderName, Split
 from pmmsynth.errors import BadInput
 from pmmsynth.manifest import first_message
+from pmmsynth.modality import check_modalities
 from pmmsynth.volume import Grid
 
 IMAGES, MASKS, RECORD = "images.npy", "masks.npy", "case.json"
+AGAIN = "run pmmsynth prepare again, with --overwrite"
 MIN_BRAIN = 0.10
 """Slices with a smaller fraction of brain are neither trained on nor scored (protocol paper-v1)."""
 
@@ -39,15 +41,18 @@ class Intensity(Frozen):
     units: str = "arbitrary"
 
 
+Row = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+
+
 class GridRecord(Frozen):
     """A Grid as JSON."""
 
-    shape: tuple[int, int, int]
-    affine: tuple[tuple[float, ...], ...]
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    affine: tuple[Row, Row, Row, Row]
 
     @classmethod
     def of(cls, grid: Grid) -> "GridRecord":
-        return cls(shape=grid.shape, affine=tuple(tuple(float(v) for v in row) for row in grid.affine))
+        return cls.model_validate({"shape": grid.shape, "affine": grid.affine.tolist()})
 
     def grid(self) -> Grid:
         return Grid(self.shape, np.array(self.affine))
@@ -73,8 +78,8 @@ class CaseRecord(Frozen):
         software: Version that wrote it.
     """
 
-    dataset: str
-    case: str
+    dataset: FolderName
+    case: FolderName
     subject: str
     session: str | None
     split: Split
@@ -91,25 +96,57 @@ class CaseRecord(Frozen):
     settings: str
     software: str
 
+    @model_validator(mode="after")
+    def _holds_together(self) -> "CaseRecord":
+        check_modalities(self.modalities)
+        if set(self.intensity) != set(self.modalities):
+            raise ValueError(f"modalities {', '.join(self.modalities)}, intensities of {', '.join(self.intensity)}")
+        if len(self.brain_fraction) != self.prepared.shape[2]:
+            raise ValueError(f"brain_fraction of {len(self.brain_fraction)} slices, not {self.prepared.shape[2]}")
+        return self
+
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A case of the store; arrays are opened memory-mapped at each call and never copied whole."""
+    """A case of the store; arrays are opened memory-mapped at each call and never copied whole.
+
+    Arrays that are not there, or not of the record's shape, or hold anything but plain numbers are BadInput.
+    """
 
     folder: Path
     record: CaseRecord
 
     def images(self) -> NDArray[np.float16]:
         """(modality, slice, row, column), values in [0, 1], background 0."""
-        return np.load(self.folder / IMAGES, mmap_mode="r", allow_pickle=False)
+        return self._open(IMAGES, np.float16, len(self.record.modalities))
+
+    def slices(self, positions: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
+        """Some slices of all modalities: (modality, slice, row, column). BadInput if a value is not in [0, 1]."""
+        values = self.images()[:, positions].astype(np.float32)
+        if not ((values >= 0) & (values <= 1)).all():
+            raise BadInput(f"{self.folder / IMAGES}: values outside 0 to 1", "a prepared case", AGAIN)
+        return values
 
     def brain(self) -> NDArray[np.bool_]:
         """(slice, row, column)."""
-        return np.load(self.folder / MASKS, mmap_mode="r", allow_pickle=False)[0]
+        return self._open(MASKS, np.bool_, 2)[0]
 
     def lesion(self) -> NDArray[np.bool_]:
         """(slice, row, column); all False when `record.has_lesion` is False."""
-        return np.load(self.folder / MASKS, mmap_mode="r", allow_pickle=False)[1]
+        return self._open(MASKS, np.bool_, 2)[1]
+
+    def _open(self, name: str, kind: type[np.generic], count: int) -> NDArray[Any]:
+        path, wanted = self.folder / name, (count, *reversed(self.record.prepared.shape))
+        try:
+            with np.errstate(over="raise"):  # of a shape
+                array = np.lib.format.open_memmap(path, mode="r")  # reads no pickle, whatever the file says
+        except Exception as error:  # a file from elsewhere may make its reader raise anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise BadInput(f"{path}: not readable ({reason})", "an array of a prepared case", AGAIN) from error
+        if (array.dtype, array.shape) != (np.dtype(kind), wanted):
+            found = f"{array.dtype} {array.shape}"
+            raise BadInput(f"{path}: {found}", f"{np.dtype(kind)} {wanted}, as {RECORD} says", AGAIN)
+        return array
 
     def scored_slices(self) -> NDArray[np.intp]:
         """Indices of the slices with enough brain to train on and to score."""
@@ -135,28 +172,41 @@ def read_case(folder: Path) -> PreparedCase:
     if not path.is_file():
         raise BadInput(f"no {RECORD} in {folder}", "a prepared case", "run pmmsynth prepare")
     try:
-        return PreparedCase(folder, CaseRecord.model_validate_json(path.read_text(encoding="utf-8")))
+        return PreparedCase(folder, CaseRecord.model_validate_json(path.read_bytes()))
     except ValidationError as error:
-        raise BadInput(
-            f"{path}: {first_message(error)}", "a record of this version", "run pmmsynth prepare again"
-        ) from error
+        raise BadInput(f"{path}: {first_message(error)}", "a record of this version", AGAIN) from error
 
 
 class DatasetRecord(Frozen):
     """One dataset of a store: `id` is n of Eq. 1."""
 
     id: int
-    name: str
+    name: FolderName
     modalities: tuple[str, ...]
 
 
 class StoreRecord(Frozen):
     """`store.json`: what holds for the whole store. `inplane_mm` is the pixel size, `matrix` the number of pixels."""
 
-    matrix: int
-    inplane_mm: float
+    matrix: int = Field(ge=16, le=4096, multiple_of=4)
+    inplane_mm: float = Field(ge=0.1, le=10)
     modalities: tuple[str, ...]
     datasets: tuple[DatasetRecord, ...]
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> "StoreRecord":
+        check_datasets([(d.id, d.name) for d in self.datasets])
+        check_modalities(self.modalities)
+        return self
+
+
+def check_datasets(pairs: Sequence[tuple[int, str]]) -> None:
+    """Raise ValueError unless these names differ and these ids are 0, 1, ..."""
+    ids, names = [number for number, _ in pairs], [name for _, name in pairs]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"names no dataset, or one twice: {', '.join(names)}")
+    if ids != list(range(len(ids))):
+        raise ValueError(f"dataset ids {ids} are not 0, 1, ...")
 
 
 @dataclass(frozen=True)
@@ -183,5 +233,15 @@ class Store:
             if dataset in (None, entry.name):
                 for folder in sorted(p.parent for p in (self.root / entry.name).glob(f"*/{RECORD}")):
                     case = read_case(folder)
+                    self._check(case, entry.name)
                     if split in (None, case.record.split):
                         yield case
+
+    def _check(self, case: PreparedCase, dataset: str) -> None:
+        found, matrix = case.record, self.record.matrix
+        if found.dataset != dataset or found.prepared.shape[:2] != (matrix, matrix):
+            raise BadInput(
+                f"{case.folder / RECORD}: of {found.dataset}, {found.prepared.shape[:2]} pixels",
+                f"of {dataset}, {(matrix, matrix)}, as its place and store.json say",
+                AGAIN,
+            )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from model_phantoms import affine_for, brain, make_model, save, save_case
+from no_room import files_up_to
 from pmmsynth.atomic import sha256
 from pmmsynth.case import Case
 from pmmsynth.console import Reporter
@@ -329,6 +330,22 @@ def test_a_full_disk_is_one_failed_case_and_leaves_no_half_file(model, tmp_path,
     assert not [n for n in names(tmp_path / "out") if ".writing-" in n or ("sub-a" in n and n.endswith(".nii.gz"))]
     monkeypatch.undo()
     assert run(model, cases, tmp_path / "out", targets="flair").exit_code == 0
+
+
+@pytest.mark.parametrize("room", [100, 4000], ids=["for no sidecar", "for no volume"])
+def test_without_room_what_was_there_stays(model, tmp_path, capsys, room):
+    """Also when it was to be replaced; one line says which file it was."""
+    out, cases = tmp_path / "out", [case("a", save_case(tmp_path / "a"))]
+    run(model, cases, out, targets="flair")
+    before = state(out)
+    volume = next(out.rglob("*.nii.gz"))
+    assert volume.stat().st_size > 4000 > sidecar_path(volume).stat().st_size > 100
+    capsys.readouterr()
+    with files_up_to(room):
+        assert run(model, cases, out, targets="flair", overwrite=True).exit_code == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"a: OSError: [Errno 27] File too large: '{sidecar_path(volume) if room == 100 else volume}'"
+    assert state(out) == before
 
 
 def test_one_bad_case_does_not_stop_the_others(model, tmp_path, capsys):

@@ -46,7 +46,7 @@ def test_places_without_cases(tmp_path):
     with pytest.raises(UsageError, match="found --split test and the folder"):
         find_cases(tmp_path, "test")
     save_case(tmp_path / "people/Jane Doe")
-    with pytest.raises(BadInput, match="people: id: case id 'Jane Doe' must be letters"):
+    with pytest.raises(BadInput, match="people: id: name 'Jane Doe' must be letters"):
         find_cases(tmp_path / "people")
 
 

@@ -138,7 +138,7 @@ def test_what_is_refused_in_one_line(tmp_path, kind):
 
 def test_a_case_name_that_is_no_folder_name(tmp_path):
     path = cohort(tmp_path, table(), {"a/my case": "t1"})
-    with pytest.raises(BadInput, match="case id 'my case'"):
+    with pytest.raises(BadInput, match="name 'my case'"):
         read_cohorts(path)
 
 

@@ -41,6 +41,11 @@ class SliceDataset(Dataset[Batch]):
         ]
         return [keys[c] for c, _ in self.index]
 
+    def describe(self, samples: Sequence[int]) -> str:
+        """Where samples come from, as "BraTS/case-01 slice 40, BraTS/case-07 slice 52"."""
+        places = [(self.cases[case].record, position) for case, position in (self.index[i] for i in samples)]
+        return ", ".join(f"{record.dataset}/{record.case} slice {position}" for record, position in places)
+
     def __getitem__(self, samples: Sequence[int]) -> Batch:
         pairs = [self.index[i] for i in samples]
         first = self.cases[pairs[0][0]].record
@@ -50,9 +55,9 @@ class SliceDataset(Dataset[Batch]):
 
     def _stack(self, case: int, position: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
         rows = self.cases[case].record.modalities
-        images = self.cases[case].images()
-        stack = np.zeros((len(self.modalities), *images.shape[2:]), np.float32)
+        images = self.cases[case].slices([position])[:, 0]
+        stack = np.zeros((len(self.modalities), *images.shape[1:]), np.float32)
         for channel, modality in enumerate(self.modalities):
             if modality in rows:
-                stack[channel] = images[rows.index(modality), position]
+                stack[channel] = images[rows.index(modality)]
         return stack

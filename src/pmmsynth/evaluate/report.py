@@ -97,7 +97,7 @@ def panel_rows(case: PreparedCase, methods: Mapping[str, Method], tasks: Selecti
     record, scored = case.record, case.scored_slices()
     areas = np.asarray(case.lesion())[scored].sum(axis=(1, 2))
     index = scored[int(areas.argmax()) if areas.any() else len(scored) // 2]
-    images = case.images()[:, index : index + 1].astype(np.float32)
+    images = case.slices([index])
     brain, lesion = case.brain()[index : index + 1], np.asarray(case.lesion()[index])
     wanted = tasks_for(record.modalities, "paper" if tasks == "grid" else tasks)
     rows = []

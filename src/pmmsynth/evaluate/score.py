@@ -9,10 +9,9 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pmmsynth.atomic import write_json, write_text
+from pmmsynth.atomic import naming, write_json, write_text
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
@@ -20,6 +19,7 @@ from pmmsynth.evaluate.floors import digest_of
 from pmmsynth.evaluate.method import Method
 from pmmsynth.evaluate.tasks import Selection, tasks_for
 from pmmsynth.jobs import Outcome, map_cases
+from pmmsynth.manifest import first_message
 from pmmsynth.metrics import PROTOCOL, PROTOCOLS, measure, regions
 from pmmsynth.modality import Task
 from pmmsynth.store import PreparedCase, Store
@@ -147,7 +147,7 @@ def read_scores(path: Path) -> list[Score]:
     """
     if not path.is_file():
         raise BadInput(f"no file at {path}", "scores.jsonl", "run pmmsynth evaluate first")
-    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
     lines = [line for line in whole.split("\n") if line]
     try:
         return _LISTED.validate_json(f"[{','.join(lines)}]")
@@ -180,7 +180,7 @@ def _score_case(work: _Work) -> int:
     """Rows are added after each task, so a kill loses seconds."""
     case, record = work.case, work.case.record
     scored = case.scored_slices()
-    images = case.images()[:, scored].astype(np.float32)
+    images = case.slices(scored)
     masks = regions(case)
     count = 0
     for task, methods in work.todo:
@@ -218,8 +218,9 @@ def _append(path: Path, rows: Iterable[Score]) -> None:
     text = "".join(row.model_dump_json() + "\n" for row in rows).encode()
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        while text:
-            text = text[os.write(handle, text) :]
+        with naming(path):
+            while text:
+                text = text[os.write(handle, text) :]
     finally:
         os.close(handle)
 
@@ -270,7 +271,14 @@ def _existing(out: Path, meta_path: Path, reporter: Reporter) -> tuple[list[Scor
         return [], None
     if not meta_path.is_file():
         raise BadInput(f"{out} without {meta_path.name}", "both", "restore it or choose another output")
-    return kept, Meta.model_validate_json(meta_path.read_bytes())
+    try:
+        return kept, Meta.model_validate_json(meta_path.read_bytes())
+    except ValidationError as error:
+        raise BadInput(
+            f"{meta_path}: {first_message(error)}",
+            f"what {out.name} was made from",
+            "restore it or choose another output",
+        ) from error
 
 
 def _refuse_unless(allowed: bool, found: str, expected: str) -> None:

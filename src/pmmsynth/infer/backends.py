@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pmmsynth.errors import UsageError
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.infer.export import DATASET, IMAGES, Graphs
 from pmmsynth.machine import fast_bf16
 from pmmsynth.modality import Task
@@ -55,7 +55,7 @@ class GraphGenerator:
     _open: dict[Task, Run] = field(default_factory=dict)
 
     def __call__(self, images: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
-        """As the generator. Raises UsageError if a task was not exported."""
+        """As the generator. Raises UsageError if a task was not exported, BadInput if its graph is none."""
         names = np.array(self.graphs.card.modalities)
         given = torch.where(sources[:, None, None], images, 0.0)
         box = head_box(given)
@@ -68,7 +68,12 @@ class GraphGenerator:
 
     def _run(self, task: Task) -> Run:
         if task not in self._open:
-            self._open[task] = self.start(self.graphs.path(task))
+            path = self.graphs.path(task)
+            try:
+                self._open[task] = self.start(path)
+            except Exception as error:  # a file from elsewhere may make its reader raise anything
+                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                raise BadInput(f"{path}: {reason}", "a graph that pmmsynth export wrote", "export it again") from error
         return self._open[task]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pmmsynth.atomic import sha256, sweep, write_json
+from pmmsynth.atomic import replacing, sha256, sweep, write_json
 from pmmsynth.case import Case, Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
@@ -237,10 +237,11 @@ def _synthesize_case(
         for target, made in model.synthesize_volumes(volumes, style, missing).items():
             _describe(out)
             sweep(paths[target].parent)
-            paths[target].unlink(missing_ok=True)  # never an old image beside a new sidecar
-            write_json(sidecar_path(paths[target]), sidecar(made, model, digests, names, how))
-            text = f"SYNTHETIC {target} by pmmsynth {version('pmmsynth')}, not acquired"
-            write_volume(paths[target], made.volume.data, made.volume, text)
+            with replacing(paths[target]) as image, replacing(sidecar_path(paths[target])) as beside:
+                write_json(beside, sidecar(made, model, digests, names, how))
+                text = f"SYNTHETIC {target} by pmmsynth {version('pmmsynth')}, not acquired"
+                write_volume(image, made.volume.data, made.volume, text)
+                paths[target].unlink(missing_ok=True)  # never an old image beside a new sidecar
             remarks |= dict.fromkeys(made.remarks)
     return Written(case, tuple(paths[t] for t in missing), tuple(paths[t] for t in there), tuple(remarks))
 
@@ -250,7 +251,7 @@ def _check_same(image: Path, digests: set[str], card: ModelCard, dataset: str) -
     try:
         said = json.loads(sidecar_path(image).read_bytes())
         found = ({s["SHA256"] for s in said["InputSequences"]}, said["Model"]["Digest"], said["Dataset"]["Name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         found, reason = None, f"no sidecar that says what it is ({type(error).__name__})"
     else:
         reason = "made from other sources, by another model or in another style"

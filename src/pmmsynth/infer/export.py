@@ -42,7 +42,7 @@ class Graphs:
         try:
             said = json.loads((folder / GRAPHS).read_bytes())
             digests = TypeAdapter(dict[str, str]).validate_python(said)
-        except (OSError, ValueError, ValidationError) as error:
+        except (OSError, ValueError, ValidationError, RecursionError) as error:
             reason = first_message(error) if isinstance(error, ValidationError) else str(error)
             remedy = "use a folder that pmmsynth export wrote"
             raise BadInput(f"{folder / GRAPHS}: {reason}", "a list of graphs", remedy) from error

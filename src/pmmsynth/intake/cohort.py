@@ -145,10 +145,10 @@ class CohortFile(_Table):
             raise BadInput(f"no cohort file at {path}", "a TOML file with [[dataset]] tables", "check the path")
         try:
             return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: {error}", "a TOML file", "correct it") from error
         except ValidationError as error:
             raise BadInput(f"{path}: {_explained(error)}", "a valid cohort file", "correct it") from error
+        except (ValueError, OSError, RecursionError) as error:  # RecursionError: tables within tables within tables
+            raise BadInput(f"{path}: {error}", "a TOML file", "correct it") from error
 
 
 def read_cohorts(path: Path) -> tuple[CohortFile, Manifest]:

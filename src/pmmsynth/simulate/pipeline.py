@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pmmsynth.atomic import write_json
 from pmmsynth.console import Reporter
-from pmmsynth.errors import NothingToDo, UsageError
+from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.simulate.anatomy import Sampled, grow_head, load_atlas
 from pmmsynth.simulate.contrast import acquire, measure_adc
@@ -166,10 +166,19 @@ def _check(out: Path, wanted: Mapping[str, int], seed: int) -> None:
     if seed < 0:
         raise UsageError(f"found seed {seed}; expected zero or a positive whole number; drop the sign")
     record = out / RECORD
-    if record.is_file() and (found := json.loads(record.read_text(encoding="utf-8")).get("seed")) != seed:
+    if record.is_file() and (found := _seed(record)) != seed:
         raise UsageError(
             f"found cases of seed {found} in {out}; expected seed {seed}, as seeds do not mix; choose another folder"
         )
+
+
+def _seed(record: Path) -> int:
+    """The seed a folder was begun with."""
+    try:
+        return int(json.loads(record.read_bytes())["seed"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{record}: {reason}", "the record of a simulation", "choose another folder") from error
 
 
 def _record(seed: int) -> dict[str, Any]:

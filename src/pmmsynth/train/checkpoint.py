@@ -3,21 +3,28 @@
 The one before the newest is kept: if the newest turns out damaged, training goes on from there.
 """
 
-import pickle
+import io
+import pickletools
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
+from torch import nn
 from torch.optim import Optimizer
 
 from pmmsynth.atomic import replacing
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput
+from pmmsynth.manifest import first_message
+from pmmsynth.model import first_difference
 from pmmsynth.nets import Discriminators, PMMSynth
 
 LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
+NAMED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch FloatStorage"}
+"""All that tables of float32 tensors name in their pickle."""
 
 
 @dataclass
@@ -31,8 +38,8 @@ class Progress:
         window: Sums of the losses since the last line of the record.
     """
 
-    epoch: int = 0
-    step: int = 0
+    epoch: NonNegativeInt = 0
+    step: NonNegativeInt = 0
     best: float = float("-inf")
     window: dict[str, float] = field(default_factory=dict)
 
@@ -53,8 +60,10 @@ class TrainState:
     def save(self, path: Path) -> None:
         """Write everything to `path`; what was there becomes PREVIOUS beside it."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
+        buffer = io.BytesIO()  # a full disk is an OSError: PyTorch's own writer hides it
+        torch.save({**state, "progress": vars(self.progress)}, buffer)
         with replacing(path) as temporary:
-            torch.save({**state, "progress": vars(self.progress)}, temporary)
+            temporary.write_bytes(buffer.getbuffer())
             if path.is_file():
                 path.replace(path.with_name(PREVIOUS))
 
@@ -84,26 +93,66 @@ class TrainState:
         return previous
 
     def load(self, path: Path) -> None:
-        """Take over what `save` wrote. Raises BadInput if the file is damaged or of another network."""
+        """Take over what `save` wrote, once all of it is known to fit; settings of the optimizers stay as they are.
+
+        Raises:
+            BadInput: If the file is damaged, of another network, or holds anything but finite numbers.
+        """
         try:
-            with zipfile.ZipFile(path) as archive:
-                if (record := archive.testzip()) is not None:  # torch.load does not compare checksums
-                    raise ValueError(f"wrong checksum of {record}")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = _read(path)
+            progress = TypeAdapter(Progress).validate_python(state["progress"])
             for name, part in self._parts().items():
-                part.load_state_dict(state[name])
-            for name, value in state["progress"].items():
-                setattr(self.progress, name, value)
-        except (
-            RuntimeError,
-            KeyError,
-            ValueError,
-            EOFError,
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-            OSError,
-        ) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                wrong = _first_misfit(part, state[name])
+                if wrong:
+                    raise ValueError(f"{name}: {wrong}")
+            for name, part in self._parts().items():
+                groups = {} if isinstance(part, nn.Module) else {"param_groups": part.state_dict()["param_groups"]}
+                part.load_state_dict({**state[name], **groups})
+            vars(self.progress).update(vars(progress))
+        except Exception as error:  # a file from elsewhere may make its readers raise anything
             raise BadInput(
-                f"{path}: {reason}", "a checkpoint of this run", "remove the file to begin again, or restore a copy"
+                f"{path}: {_reason(error)}",
+                "a checkpoint of this run",
+                "remove the file to begin again, or restore a copy",
             ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The tables of a checkpoint. What PyTorch does not look at is looked at first: checksums, sizes, names."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        held = sum(entry.file_size for entry in entries)
+        if held > path.stat().st_size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError(f"unpacks to {held} bytes, more than there are")
+        if (record := archive.testzip()) is not None:
+            raise ValueError(f"wrong checksum of {record}")
+        for entry in entries:
+            if entry.filename.lower().endswith(".pkl"):
+                operations = pickletools.genops(archive.read(entry))
+                named = {arg for kind, arg, _ in operations if kind.name in ("GLOBAL", "STACK_GLOBAL", "INST")}
+                if named - NAMED:
+                    raise ValueError(f"its pickle names {', '.join(map(str, named - NAMED))}")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return f"progress.{first_message(error)}"
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _first_misfit(part: nn.Module | Optimizer, state: dict[str, Any]) -> str | None:
+    """Why a state is not one of this network, or not one of Adam on its parameters."""
+    if isinstance(part, nn.Module):
+        return first_difference(state, part.state_dict())
+    found = {f"{number}.{name}": tensor for number, kept in state["state"].items() for name, tensor in kept.items()}
+    parameters = [parameter for group in part.param_groups for parameter in group["params"]]
+    wanted = {
+        f"{number}.{name}": like
+        for number, parameter in enumerate(parameters)
+        for name, like in (("step", torch.zeros(())), ("exp_avg", parameter), ("exp_avg_sq", parameter))
+        if number in state["state"]  # there is none yet for parameters no step has reached
+    }
+    return first_difference(found, wanted)

@@ -3,11 +3,12 @@
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from math import inf
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tomli_w
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pmmsynth.errors import UsageError
@@ -16,6 +17,8 @@ from pmmsynth.machine import can_compile, fast_bf16
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task
 from pmmsynth.model import Architecture
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -40,19 +43,19 @@ class TrainConfig:
     """
 
     architecture: Architecture = Architecture()
-    discriminator_width: int = 64
+    discriminator_width: Annotated[int, Field(ge=1, le=1024)] = 64
     weights: LossWeights = LossWeights()
     batch_size: int = 16
     epochs: int = 200
     constant_epochs: int = 50
-    learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-4
+    betas: tuple[Beta, Beta] = (0.5, 0.999)
     precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
     fuse: bool | Literal["auto"] = "auto"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     validation_tasks: tuple[str, ...] = ()
     validate_every: int = 1
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 120.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.constant_epochs <= self.epochs or self.epochs < 1:
@@ -61,6 +64,8 @@ class TrainConfig:
             raise ValueError(
                 f"batch_size {self.batch_size} and validate_every {self.validate_every} must be at least 1"
             )
+        if not all(0 <= weight < inf for weight in vars(self.weights).values()):
+            raise ValueError(f"weights {self.weights} must be finite and at least 0")
         for text in self.validation_tasks:
             Task.parse(text)
 
@@ -88,7 +93,7 @@ class TrainConfig:
         """Read TOML; what the file leaves out has the paper's value. Raises UsageError for unknown or wrong keys."""
         try:
             return TypeAdapter(TrainConfig).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:  # RecursionError: tables within tables within tables
             reason = first_message(error) if isinstance(error, ValidationError) else str(error)
             raise UsageError(
                 f"found in {path}: {reason}; expected the fields of TrainConfig; correct the file"

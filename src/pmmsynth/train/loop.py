@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
 
 from pmmsynth.console import Advance, Reporter
@@ -165,10 +166,7 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
         due = run.fabric.is_global_zero and time.monotonic() - saved > config.checkpoint_seconds
         losses = averages(run.fabric, {**own, "stop": stop.requested, "save": due})
         stopping, saving = losses.pop("stop") > 0, losses.pop("save") > 0  # what one wants, all do
-        if not all(map(isfinite, losses.values())):
-            where = f"epoch {progress.epoch}, step {progress.step} ({run.card.datasets[int(batch.dataset)].name})"
-            reason = f"found a loss that is not finite at {where}: {losses}; expected numbers"
-            leave(run.fabric, PmmsynthError(f"{reason}; the last good state is in {last.parent}"))
+        _check_finite(run, losses, last)
         progress.step += 1
         worked = time.monotonic() - began
         _note(run, record, losses, waited, worked)
@@ -180,6 +178,20 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
             leave(
                 run.fabric, Stopped(f"stopped on request; all is saved in {last}; the same command goes on from there")
             )
+
+
+def _check_finite(run: Run, losses: dict[str, float], last: Path) -> None:
+    """Stop before anything is saved when a step gave a loss, or left a weight, that is not finite."""
+    weights = [p for module in (run.state.generator, run.state.discriminators) for p in module.parameters()]
+    fault = "loss" if not all(map(isfinite, losses.values())) else "weight"
+    if fault == "weight" and get_total_norm(weights).isfinite():
+        return
+    progress = run.progress
+    run.scheduler.start(progress.epoch, progress.step)
+    slices = run.training.describe(next(iter(run.scheduler)))
+    found = f"found a {fault} that is not finite at epoch {progress.epoch}, step {progress.step} on {slices}: {losses}"
+    remedy = f"look at these slices or lower the learning rate; the last good state is in {last.parent}"
+    leave(run.fabric, PmmsynthError(f"{found}; expected numbers; {remedy}"))
 
 
 def train_step(

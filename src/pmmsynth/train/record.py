@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pmmsynth.atomic import write_text
+from pmmsynth.atomic import naming, write_text
 
 
 class Record:
@@ -20,12 +20,16 @@ class Record:
     def __init__(self, path: Path, *, steps: int, epochs: int) -> None:
         self.path = path
         if path.is_file():
-            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _within(line, steps, epochs)]
+            rows = [
+                line
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+                if _within(line, steps, epochs)
+            ]
             write_text(path, "".join(line + "\n" for line in rows))
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one row and make sure it is on disk."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -36,5 +40,5 @@ def _within(line: str, steps: int, epochs: int) -> bool:
         row = json.loads(line)
         validated = row["epoch"] if "validation_psnr" in row else 0
         return bool(row["global_step"] <= steps and validated <= epochs)
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return False  # a line cut short by a kill
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False  # a line cut short by a kill, or damaged

@@ -86,7 +86,7 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard, *, p
                 f"found a run with other settings in {out} ({'; '.join(changed)}); expected the same to resume; "
                 "choose another --out"
             )
-        before = json.loads(provenance.read_text(encoding="utf-8")) if provenance.is_file() else {}
+        before = _read_provenance(provenance)
         if before.get("data_sha256", data) != data:
             raise UsageError(
                 f"found a run on other cases in {out}; expected those of {store.root}; choose another --out"
@@ -112,6 +112,19 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard, *, p
                 "started": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         )
+
+
+def _read_provenance(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        said = json.loads(path.read_bytes())
+        if isinstance(said, dict):
+            return said
+        reason = f"a {type(said).__name__}"
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    raise BadInput(f"{path}: {reason}", "the provenance train wrote", "restore a copy, or choose another --out")
 
 
 def data_digest(store: Store) -> str:

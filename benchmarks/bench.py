@@ -1,7 +1,8 @@
 """How fast training and synthesis are on this machine, against the rate of their own convolutions.
 
 Runs every measurement in a process of its own, one after the other, on an otherwise idle machine; takes about a quarter
-of an hour on two cores. Finished measurements are kept in OUT and not repeated. Prints a table, writes a figure.
+of an hour on two cores. Finished measurements are kept in OUT and not repeated. Prints every point, writes a
+figure and the table of docs/explanation/performance.md.
 
 Usage: python benchmarks/bench.py OUT [--quick]
 """
@@ -99,10 +100,32 @@ def draw(rows: list[Row], path: Path) -> None:
     FigureCanvasAgg(figure).print_png(str(path))
 
 
+def table(rows: list[Row]) -> str:
+    """The points at batch 16 and 1 as Markdown."""
+    lines = ["| method | preset | | batch | ms per slice | peak GB | GFLOP/s | ceiling | share |"]
+    lines.append("|---|---|---|" + "---:|" * 6)
+    for row in sorted(rows, key=lambda r: (r["method"], r["preset"], r["kind"], r["batch"])):
+        if row["batch"] in (1, 16) and (_value(row, "sources"), _value(row, "targets")) == (3, 1):
+            rates = [f"{row[k]:.0f}" if k in row else "" for k in ("gflops", "ceiling_gflops")]
+            peak = f"{row['peak_gb']:.1f}"
+            share = f"{row['share']:.0%}" if "share" in row else ""
+            cells = [row["method"], row["preset"], row["kind"], row["batch"], f"{row['ms_per_slice']:.0f}"]
+            lines.append(f"| {' | '.join(map(str, [*cells, peak, *rates, share]))} |")
+    return "\n".join(lines)
+
+
+def write_page(page: Path, text: str) -> None:
+    """Put the table between its marks."""
+    start, end = "<!-- written by benchmarks/bench.py -->", "<!-- end of benchmarks/bench.py -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(start)
+    page.write_text(f"{before}{start}\n\n{text}\n\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
 def main(out: Path, quick: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = measure(out, points(quick))
     draw(rows, out / "performance.png")
+    write_page(HERE.parent / "docs" / "explanation" / "performance.md", table(rows))
     print(f"figure: {out / 'performance.png'}")
 
 

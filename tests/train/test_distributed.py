@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from pmmsynth.train.distributed import launched
 from pmmsynth.train.run import open_run, training_card
 
 QUIET = Reporter(quiet=True)
+SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "train.slurm"
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_MAX_RESTARTS": "0", "TORCHELASTIC_USE_AGENT_STORE": "True"}
 
 
@@ -267,15 +269,14 @@ def test_what_they_share(place: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_torchrun_restarts_from_the_checkpoint(place: Path, tmp_path: Path, unbroken: Path, rank: int) -> None:
+def test_torchrun_restarts_from_the_checkpoint(place: Path, tmp_path: Path, unbroken: Path) -> None:
     again = tmp_path / "run"
     command = ["-m", "pmmsynth", "train", place / "store", "--out", again, "--config", place / "adam2.toml"]
     with subprocess.Popen(
         torchrun(2, *command, restarts=1), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     ) as all_:
         wait_for(again / "checkpoints" / "previous.pt", all_)
-        os.kill(ranks(all_.pid)[rank], signal.SIGKILL)
+        os.kill(ranks(all_.pid)[0], signal.SIGKILL)
         _, told = all_.communicate(timeout=240)
     assert all_.returncode == 0, told
     assert "found another process gone" in told
@@ -312,6 +313,59 @@ def test_all_end_together_and_the_same_command_goes_on(place: Path, tmp_path: Pa
     assert before["step"] + before["epoch"] * 8 < stopped["step"] + stopped["epoch"] * 8 < 16
 
     assert run(command).returncode == 0
+    assert torch.equal(weights(again), weights(unbroken))
+    assert rows(again) == rows(unbroken)
+
+
+SLURM = {  # what the job script calls, for two machines that are both this one
+    "srun": """#!/usr/bin/env bash
+shift  # --kill-on-bad-exit=1
+for machine in $(seq "$SLURM_NNODES"); do "$@" & echo $! >> "$PLACE/steps"; done
+code=0
+for step in $(cat "$PLACE/steps"); do wait "$step" || code=$?; done
+exit "$code"
+""",
+    "scontrol": """#!/usr/bin/env bash
+case "$1 $2" in
+  "show hostnames") echo localhost; echo localhost ;;
+  "requeue $SLURM_JOB_ID") touch "$PLACE/requeued" ;;
+  *) exit 64 ;;
+esac
+""",
+    "scancel": """#!/usr/bin/env bash
+[ "$*" = "--signal=TERM $SLURM_JOB_ID" ] && kill -TERM $(cat "$PLACE/steps")
+""",
+}
+
+
+@pytest.mark.slow
+def test_the_slurm_script(place: Path, tmp_path: Path, unbroken: Path) -> None:
+    """Before the time is up the job saves, stops and is queued again; then it ends as the unbroken run."""
+    for name, script in SLURM.items():
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("", 0))
+        job = free.getsockname()[1] % 10_000
+    path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    slurm = {"SLURM_JOB_ID": str(job), "SLURM_JOB_NODELIST": "a[1-2]", "SLURM_NNODES": "2", "PROCESSES": "1"}
+    environment = {**ENVIRONMENT, **slurm, "PLACE": str(tmp_path), "PATH": path}
+    again = tmp_path / "run"
+    command = ["bash", str(SCRIPT), str(place / "store"), str(again), "--config", str(place / "adam2.toml")]
+
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as job_:
+        wait_for(again / "checkpoints" / "previous.pt", job_)
+        job_.send_signal(signal.SIGUSR1)
+        _, told = job_.communicate(timeout=240)
+    assert job_.returncode != 0
+    assert told.count("pmmsynth: stopped on request; all is saved") == 1, told
+    assert (tmp_path / "requeued").is_file()
+    (tmp_path / "requeued").unlink()
+    (tmp_path / "steps").unlink()
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "requeued").exists()
     assert torch.equal(weights(again), weights(unbroken))
     assert rows(again) == rows(unbroken)
 

@@ -73,6 +73,6 @@ def test_it_starts_our_command_and_not_as_root() -> None:
 
 
 def test_the_compiler_training_looks_for_is_installed() -> None:
-    assert '"g++"' in (ROOT / "src" / "pmmsynth" / "nets" / "fuse.py").read_text(encoding="utf-8")
+    assert '"g++"' in (ROOT / "src" / "pmmsynth" / "machine.py").read_text(encoding="utf-8")
     assert any(" g++ " in v for v in arguments("RUN"))
     assert any(line.endswith(" g++") for line in apptainer()["post"])

@@ -108,4 +108,4 @@ def sha256(path: Path) -> str:
 
 def _beside(path: Path, suffix: str = "") -> Path:
     """A name that nothing has. What is made under it gets the permissions any other file would."""
-    return path.with_name(f".writing-{uuid4().hex}{suffix}")
+    return path.with_name(f"{_WRITING}{uuid4().hex}{suffix}")

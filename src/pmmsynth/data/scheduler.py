@@ -45,13 +45,20 @@ class ModalityConsistentBatchScheduler(Sampler[list[int]]):
         return self.steps - self.first
 
     def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+        mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+        for batch in self._batches(self.epoch)[self.first :]:
+            yield batch[mine]
+
+    def batch(self, epoch: int, step: int) -> list[int]:
+        """The samples of all ranks in one step."""
+        return self._batches(epoch)[step]
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        rng = np.random.default_rng([self.seed, epoch])
         size = self.batch_size * self.world_size
         batches: list[list[int]] = []
         for group in self.groups:
             padding = rng.choice(group, size=-len(group) % size).tolist()
             members = rng.permutation(group + padding).tolist()
             batches += [members[i : i + size] for i in range(0, len(members), size)]
-        mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
-        for i in rng.permutation(len(batches)).tolist()[self.first :]:
-            yield batches[i][mine]
+        return [batches[i] for i in rng.permutation(len(batches)).tolist()]

@@ -181,17 +181,16 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
 
 
 def _check_finite(run: Run, losses: dict[str, float], last: Path) -> None:
-    """Stop before anything is saved when a step gave a loss, or left a weight, that is not finite."""
+    """Leave before anything is saved if a step gave a loss, or left a weight, that is not finite."""
     weights = [p for module in (run.state.generator, run.state.discriminators) for p in module.parameters()]
-    fault = "loss" if not all(map(isfinite, losses.values())) else "weight"
+    fault = "weight" if all(map(isfinite, losses.values())) else "loss"
     if fault == "weight" and get_total_norm(weights).isfinite():
         return
-    progress = run.progress
-    run.scheduler.start(progress.epoch, progress.step)
-    slices = run.training.describe(next(iter(run.scheduler)))
-    found = f"found a {fault} that is not finite at epoch {progress.epoch}, step {progress.step} on {slices}: {losses}"
+    epoch, step = run.progress.epoch, run.progress.step
+    slices = run.training.describe(run.scheduler.batch(epoch, step))
+    reason = f"found a {fault} that is not finite at epoch {epoch}, step {step} on {slices}: {losses}; expected numbers"
     remedy = f"look at these slices or lower the learning rate; the last good state is in {last.parent}"
-    leave(run.fabric, PmmsynthError(f"{found}; expected numbers; {remedy}"))
+    leave(run.fabric, PmmsynthError(f"{reason}; {remedy}"))
 
 
 def train_step(

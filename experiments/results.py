@@ -116,10 +116,11 @@ def _setting(run_folder: Path, store: Store, config: TrainConfig) -> str:
             "- Split by patient (train / val / test): "
             + "; ".join(f"{n} {c['train']}/{c['val']}/{c['test']}" for n, c in cases.items())
             + ".",
-            "- Test cases: scored twice. First the network at the end of training, with nothing chosen on them "
+            "- Test cases: scored three times. First the network at the end of training, with nothing chosen on them "
             f"(column `{ALONE}`). That it was below regression in the two T1C tasks is why each task is now drawn "
             "towards regression (`train/shrink.py`); how far comes from the validation cases alone. Then again with "
-            "that. The two columns are the same weights.",
+            "that. This is the third: trained again with the same settings and seed when training had become "
+            "faster. The two columns are the same weights.",
             f"- Share of the network, the rest linear regression: {_weights(card)}.",
             f"- Model: preset `small`, width {config.architecture.width}, {_parameters(card)} parameters, "
             f"batch {config.batch_size}, {config.epochs} epochs, seed {config.seed}, {config.precision}.",

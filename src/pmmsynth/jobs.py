@@ -59,7 +59,7 @@ def map_cases(
     """Call `work` on every item; results and failures in the order of items, progress as they end.
 
     Bad input and any other error of one item is reported in one line and counted; the rest goes on. So is an item
-    whose process is lost (out of memory, killed) again and again.
+    whose process is lost (out of memory, killed), if that happens again when it is tried alone.
 
     Args:
         work: What is done; it, an item and a result must be picklable, paths absolute, unless it is done in this

@@ -1,6 +1,7 @@
 """Where many calls run: in processes of this machine (joblib) or on a cluster (Dask); answers as they come."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ CONNECT_SECONDS = 10
 
 
 class Lost:
-    """Instead of an answer: the process that was to give it ended before, and did so again with this call alone."""
+    """Instead of an answer: the process that was to give it ended before, also when it had this call alone."""
 
 
 def on_processes(
@@ -36,7 +37,7 @@ def on_processes(
         jobs: Negative numbers count from the number of cores, as in joblib.
     """
     jobs = max(min(effective_n_jobs(jobs), len(arguments)), 1)
-    yield from _retried(partial(_parallel, call, jobs), arguments)
+    yield from _retried(partial(_parallel, call, jobs), arguments, tries=3)
 
 
 def on_cluster(
@@ -49,21 +50,23 @@ def on_cluster(
         BadInput: If the scheduler goes away, or a worker does not understand the call.
     """
     with _connected(address, reporter) as client:
-        yield from _retried(partial(_submitted, client, call, label), arguments)
+        yield from _retried(partial(_submitted, client, call, label), arguments, tries=2)  # of a few by Dask each
 
 
 def _retried(
-    attempt: Callable[[Mapping[int, Argument]], Iterator[tuple[int, Answer | Lost]]], arguments: Mapping[int, Argument]
+    attempt: Callable[[Mapping[int, Argument]], Iterator[tuple[int, Answer | Lost]]],
+    arguments: Mapping[int, Argument],
+    tries: int,
 ) -> Iterator[tuple[int, Answer | Lost]]:
     """Any of the calls a process had may be what ended it: they are tried again after the others, each alone."""
-    lost = []
-    for number, answer in attempt(arguments):
-        if isinstance(answer, Lost) and len(arguments) > 1:
-            lost.append(number)
-        else:
-            yield number, answer
-    for number in lost:
-        yield from attempt({number: arguments[number]})
+    groups, losses = [list(arguments)], Counter[int]()
+    for group in groups:
+        for number, answer in attempt({number: arguments[number] for number in group}):
+            losses[number] += isinstance(answer, Lost)
+            if isinstance(answer, Lost) and losses[number] < tries:
+                groups.append([number])
+            else:
+                yield number, answer
 
 
 # --- this machine ---------------------------------------------------------------------------------------------------

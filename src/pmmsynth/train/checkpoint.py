@@ -59,7 +59,7 @@ class TrainState:
 
     def save(self, path: Path) -> None:
         """Write everything to `path`; what was there becomes PREVIOUS beside it."""
-        state = {name: part.state_dict() for name, part in self._parts().items()}
+        state = {name: _learned(part) for name, part in self._parts().items()}
         buffer = io.BytesIO()  # a full disk is an OSError: PyTorch's own writer hides it
         torch.save({**state, "progress": vars(self.progress)}, buffer)
         with replacing(path) as temporary:
@@ -115,6 +115,12 @@ class TrainState:
                 "a checkpoint of this run",
                 "remove the file to begin again, or restore a copy",
             ) from error
+
+
+def _learned(part: nn.Module | Optimizer) -> dict[str, Any]:
+    """The state of a network, or of an optimizer without its settings, which follow from configuration and step."""
+    state = part.state_dict()
+    return state if isinstance(part, nn.Module) else {"state": state["state"]}
 
 
 def _read(path: Path) -> dict[str, Any]:

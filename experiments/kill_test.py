@@ -3,9 +3,10 @@
 Usage: python experiments/kill_test.py --work runs/kill_test --trials 100 --jobs 2
 
 Every trial kills its processes (SIGKILL to the whole group) at moments drawn uniformly over the wall time of the
-unbroken run, from the start of Python to the weighing against regression: once, and with chance AGAIN once more each
-time. There is a checkpoint after every step, so many kills fall into writing one. Trials are kept in `trials.jsonl` of
-the work folder: the script can itself be stopped and goes on. The result is written to kill_test.json beside it.
+unbroken run, from the start of Python to the weighing against regression: until one has hit the run in the middle of
+its work, and with chance AGAIN once more each time. There is a checkpoint after every step, so many kills fall into
+writing one. Trials are kept in `trials.jsonl` of the work folder: the script can itself be stopped and goes on. The
+result is written to kill_test.json beside it.
 """
 
 import json
@@ -34,6 +35,8 @@ from pmmsynth.train import tiny
 
 AGAIN = 1 / 3
 """Chance of one more kill after each."""
+STARTING = ("starting", "starting again")
+"""Where nothing has been done yet since the last kill."""
 
 CONFIG = replace(tiny(), epochs=3, checkpoint_seconds=0.0)
 TIMINGS = {"seconds_per_step", "data_share"}
@@ -105,19 +108,20 @@ def trial(bench: Bench, number: int, seed: int, seconds: float) -> dict[str, Any
     kills: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=bench.work) as folder:
         run = Path(folder) / "run"
-        while not kills or rng.random() < AGAIN:
+        while all(kill["phase"] in STARTING for kill in kills) or rng.random() < AGAIN:
             moment = rng.uniform(0, seconds)
+            resumes = any(run.glob("checkpoints/*.pt"))
             process = bench.train(run)
             try:
                 process.communicate(timeout=moment)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-                kills.append({"second": round(moment, 2), "phase": phase(run)})
-            else:  # it was faster
-                if kills:
-                    break
+                said, _ = process.communicate()
+                going = not resumes or "resuming" in said
+                kills.append({"second": round(moment, 2), "phase": phase(run) if going else STARTING[1]})
+            else:  # it was faster than expected: once more from the beginning
                 shutil.rmtree(run)
+                kills.clear()
         process = bench.train(run)
         _, said = process.communicate()
         recovered = process.returncode == 0
@@ -128,7 +132,7 @@ def trial(bench: Bench, number: int, seed: int, seconds: float) -> dict[str, Any
 def phase(run: Path) -> str:
     """What a killed process was at, as far as the files tell."""
     if not (run / "config.toml").is_file():
-        return "starting"
+        return STARTING[0]
     writing = [path.relative_to(run).parts[0] for path in run.rglob(".writing-*")]
     if writing:
         return {"checkpoints": "writing a checkpoint", "samples": "writing samples"}.get(
@@ -147,7 +151,7 @@ def phase(run: Path) -> str:
         row["epoch"] > progress["epoch"] for row in rows if "validation_psnr" in row
     ):
         return "ending an epoch"
-    return "starting again or training"
+    return "training"
 
 
 def differences(run: Path, unbroken: Path) -> list[str]:
@@ -196,8 +200,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 def _start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pmmsynth", *map(str, arguments), "--quiet"],
-        stdout=subprocess.DEVNULL,
+        [sys.executable, "-m", "pmmsynth", *map(str, arguments)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -1,10 +1,13 @@
 """What this machine can do."""
 
+import ctypes
 import os
 import resource
 import shutil
 import sys
+from contextlib import suppress
 
+import psutil
 import torch
 
 
@@ -24,3 +27,11 @@ def memory_used() -> int:
     """The most bytes of memory this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_held() -> int:
+    """Bytes of memory this process holds now, once what it has freed is given back."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # a C library other than glibc
+            ctypes.CDLL(None).malloc_trim(0)
+    return int(psutil.Process().memory_info().rss)

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from pmmsynth.errors import UsageError
+from pmmsynth.infer.memory import slices_within
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.modality import all_tasks
 from pmmsynth.predict import predict
@@ -57,6 +58,6 @@ class StoredMethod:
             dataset=case.dataset,
             targets=(target,),
             device=self.model.device,
-            slices_at_once=self.model.slices_at_once,
+            slices_at_once=slices_within(self.model.memory, card, stack=len(stack)),
         )
         return outputs[:, card.modalities.index(target)].numpy()

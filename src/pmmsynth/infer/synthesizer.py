@@ -13,7 +13,7 @@ from pmmsynth.infer.backends import Backend, GraphGenerator, Precision, TorchGen
 from pmmsynth.infer.memory import slices_within
 from pmmsynth.modality import ordered, parse_modality
 from pmmsynth.model import ModelCard, load_model
-from pmmsynth.predict import SLICES_AT_ONCE, predict
+from pmmsynth.predict import predict
 from pmmsynth.prepare import Prepared, prepare_volumes, to_native
 from pmmsynth.prepare.quality import remarks
 from pmmsynth.store import Intensity
@@ -59,7 +59,7 @@ class Synthesizer:
     generator: TorchGenerator | GraphGenerator
     card: ModelCard
     device: torch.device
-    slices_at_once: int = SLICES_AT_ONCE
+    memory: float | None = None
 
     @classmethod
     def load(
@@ -92,7 +92,8 @@ class Synthesizer:
             place = torch.device("cpu")
             generator = graph_generator(Path(folder), backend, precision)
             card = generator.graphs.card
-        return cls(generator, card, place, slices_within(memory, card))
+        slices_within(memory, card)  # refuses a limit that even the model exceeds before any work
+        return cls(generator, card, place, memory)
 
     def synthesize(
         self, *, dataset: str, targets: str | Sequence[str] = "missing", **sequences: str | Path | Volume
@@ -168,7 +169,7 @@ class Synthesizer:
             dataset=dataset,
             targets=targets,
             device=self.device,
-            slices_at_once=self.slices_at_once,
+            slices_at_once=slices_within(self.memory, self.card, stack=len(filled)),
         ).numpy()
         outputs = {}
         for target in targets:

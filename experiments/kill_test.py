@@ -58,7 +58,7 @@ class Bench:
         return _start("train", self.work / "store", "--out", run, "--config", self.work / "config.toml")
 
     def set_up(self) -> float:
-        """Simulate, prepare and train unbroken, unless that is done; the seconds the training took."""
+        """Simulate, prepare and train unbroken twice, unless that is done; the seconds the faster training took."""
         record = self.work / "unbroken.json"
         if not record.is_file():
             self.work.mkdir(parents=True, exist_ok=True)
@@ -66,11 +66,17 @@ class Bench:
             _finish(_start("simulate", self.work / "simulated", "--cases", "TTG=3,TTI=3,ISLES=3"))
             cohorts = self.work / "simulated" / "cohorts.toml"
             _finish(_start("prepare", cohorts, "--out", self.work / "store", "--matrix", 48, "--inplane-mm", 4))
-            shutil.rmtree(self.unbroken, ignore_errors=True)
-            began = time.monotonic()
-            _finish(self.train(self.unbroken))
-            write_json(record, {"seconds": round(time.monotonic() - began, 1)})
+            seconds = [self._train_unbroken(run) for run in (self.unbroken, self.work / "unbroken_too")]
+            if different := differences(self.work / "unbroken_too", self.unbroken):
+                raise SystemExit(f"two unbroken runs differ: {different}")
+            write_json(record, {"seconds": round(min(seconds), 1)})
         return float(json.loads(record.read_text())["seconds"])
+
+    def _train_unbroken(self, run: Path) -> float:
+        shutil.rmtree(run, ignore_errors=True)
+        began = time.monotonic()
+        _finish(self.train(run))
+        return time.monotonic() - began
 
 
 def main(work: Path, trials: int = 100, jobs: int = 1, seed: int = 0) -> None:

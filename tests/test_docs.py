@@ -1,5 +1,6 @@
 """The documentation is true where a machine can tell: help, links, examples, names of keys and fields."""
 
+import json
 import re
 import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
@@ -128,6 +129,13 @@ def test_the_settings_are_the_settings() -> None:
         "learning rate": [f"{c.learning_rate:.0e}".replace("e-0", "e-") for c in configs],
     }.items():
         assert f"| {' | '.join([name, *cells])} |" in text
+
+
+def test_the_kill_test_is_told_as_it_came_out() -> None:
+    result = json.loads((ROOT / "experiments" / "kill_test.json").read_text(encoding="utf-8"))
+    told = re.search(r"Of (\d+) runs, killed (\d+) times,\s+(\d+)\s+came back and (\d+)", text_of("how-to/train.md"))
+    assert told
+    assert [int(n) for n in told.groups()] == [result[k] for k in ("trials", "kills", "recovered", "equal")]
 
 
 def test_every_protocol_is_explained() -> None:

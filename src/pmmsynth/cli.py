@@ -105,10 +105,12 @@ class Train(Verb):
     """What prepare wrote."""
     out: Path
     """The run folder."""
+    method: str = "PMM-Synth"
+    """What to train: PMM-Synth or a method it is compared with."""
     preset: Literal["paper", "small", "tiny"] = "small"
     """Settings to start from."""
     config: Path | None = None
-    """A TOML file of settings, instead of a preset."""
+    """A TOML file of settings, instead of a method and a preset."""
     epochs: int | None = None
     """Epochs in all; those at full learning rate shrink or grow with them."""
     constant_epochs: int | None = None
@@ -135,7 +137,7 @@ class Train(Verb):
         from pmmsynth.store import Store
         from pmmsynth.train import PRESETS, TrainConfig, describe, launch, train
 
-        base = TrainConfig.read(self.config) if self.config else PRESETS[self.preset]()
+        base = TrainConfig.read(self.config) if self.config else PRESETS[self.preset](self.method)
         names = ("constant_epochs", "batch_size", "learning_rate", "precision", "seed")
         chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         try:

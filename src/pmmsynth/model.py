@@ -6,15 +6,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from pmmsynth.atomic import replacing, replacing_folder, sha256, write_json
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.manifest import first_message
+from pmmsynth.methods import METHODS, OURS, architecture_of
 from pmmsynth.modality import Task, check_modalities
-from pmmsynth.nets import PMMSynth
+from pmmsynth.nets import Architecture, Generator
 from pmmsynth.nets.fuse import channels_last
 from pmmsynth.store import Intensity, check_datasets
 from pmmsynth.tensors import Available
@@ -26,14 +37,6 @@ INTENDED_USE = "research; not for primary diagnosis"
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Architecture(Frozen):
-    """The arguments of the generator (`nets/pmm.py`) besides the number of modalities."""
-
-    width: int = Field(default=64, ge=1, le=1024)
-    residual_blocks: int = Field(default=3, ge=0, le=64)
-    embedding: int = Field(default=64, ge=1, le=4096)
 
 
 class DatasetCard(Frozen):
@@ -68,6 +71,8 @@ class ModelCard(Frozen):
     """`model.json`.
 
     Attributes:
+        method: A name in METHODS.
+        architecture: Of that method.
         modalities: The channels, in order.
         matrix: Pixels per side of a slice.
         inplane_mm: Pixel size.
@@ -78,8 +83,8 @@ class ModelCard(Frozen):
     """
 
     format: Literal[1] = 1
-    method: Literal["PMM-Synth"] = "PMM-Synth"
-    architecture: Architecture
+    method: str = OURS
+    architecture: SerializeAsAny[Architecture]
     modalities: tuple[str, ...]
     datasets: tuple[DatasetCard, ...]
     matrix: int = Field(ge=16, le=4096, multiple_of=4)
@@ -88,6 +93,11 @@ class ModelCard(Frozen):
     shrinkage: dict[str, Shrinkage] | None = None
     intended_use: str = INTENDED_USE
     weights_sha256: str = ""
+
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _of_the_method(cls, value: object, info: ValidationInfo) -> Architecture:
+        return architecture_of(info.data.get("method"), value)
 
     @model_validator(mode="after")
     def _holds_together(self) -> "ModelCard":
@@ -138,12 +148,16 @@ class ModelCard(Frozen):
             )
         return torch.tensor([m in modalities for m in self.modalities])
 
-    def build(self) -> PMMSynth:
+    def can(self, task: Task) -> bool:
+        """Whether the model does a task: some methods take a single source only."""
+        return len(task.sources) == 1 or not METHODS[self.method].one_to_one
+
+    def build(self) -> Generator:
         """A generator of this architecture with fresh weights."""
-        return PMMSynth(modalities=len(self.modalities), **self.architecture.model_dump())
+        return self.architecture.build(modalities=len(self.modalities), datasets=len(self.datasets), matrix=self.matrix)
 
 
-def save_model(folder: Path, generator: PMMSynth, card: ModelCard) -> None:
+def save_model(folder: Path, generator: Generator, card: ModelCard) -> None:
     """Write a model folder, complete or not at all; an older one is replaced."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
     with replacing_folder(folder) as temporary:
@@ -164,7 +178,7 @@ def read_card(folder: Path) -> ModelCard:
         raise BadInput(f"{folder / CARD}: {first_message(error)}", "a model card of this version", REMEDY) from error
 
 
-def load_model(folder: Path) -> tuple[PMMSynth, ModelCard]:
+def load_model(folder: Path) -> tuple[Generator, ModelCard]:
     """Read a model folder, or the one inside a run folder; nothing in it is executed.
 
     Raises:

@@ -11,13 +11,13 @@ from pmmsynth.tensors import Available, DatasetId, Images
 SLICES_AT_ONCE = 16
 
 
-Generator = Callable[[Images, Available, DatasetId, Available], Images]
-"""What computes, called as `PMMSynth.forward` is: the network, or the same function elsewhere."""
+Network = Callable[[Images, Available, DatasetId, Available], Images]
+"""What computes, called as `nets.Generator.forward` is: the network, or the same function elsewhere."""
 
 
 @torch.inference_mode()
 def predict(
-    generator: Generator,
+    generator: Network,
     card: ModelCard,
     images: Images,
     *,

@@ -63,6 +63,6 @@ def test_the_box_changes_nothing_in_the_head(rows: slice, columns: slice) -> Non
     images, mask = head(64, rows, columns), torch.zeros(64, 64)
     mask[rows, columns] = 1
     condition = (torch.tensor([True, False, False]), torch.tensor(0), torch.tensor([True, True, False]))
-    boxed, whole = generator(images, *condition), generator.streams(images, [0], torch.tensor(0), [0, 1])
+    boxed, whole = generator(images, *condition), generator.synthesize(images, [0], torch.tensor(0), [0, 1])
     assert whole[:, :2].std() > 0.1
     assert torch.allclose(boxed[1] * mask, whole[1] * mask, rtol=1e-4, atol=1e-4)

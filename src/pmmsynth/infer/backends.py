@@ -13,7 +13,7 @@ from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.infer.export import DATASET, IMAGES, Graphs
 from pmmsynth.machine import fast_bf16
 from pmmsynth.modality import Task
-from pmmsynth.nets import PMMSynth
+from pmmsynth.nets import Generator
 from pmmsynth.nets.head import head_box
 from pmmsynth.tensors import Available, DatasetId, Images
 
@@ -27,7 +27,7 @@ Run = Callable[[Stack, int], Stack]
 class TorchGenerator:
     """The network in PyTorch, with convolutions in bfloat16 or all in float32."""
 
-    network: PMMSynth
+    network: Generator
     bf16: bool
 
     @property

@@ -18,7 +18,7 @@ from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task
 from pmmsynth.model import CARD, ModelCard, load_model, read_card
-from pmmsynth.nets import PMMSynth
+from pmmsynth.nets import Generator
 
 GRAPHS = "graphs.json"
 IMAGES, DATASET, MADE = "images", "dataset", "made"
@@ -102,7 +102,7 @@ def export(model: Path, out: Path, tasks: Sequence[Task], reporter: Reporter) ->
 class _OneTask(nn.Module):
     """The streams of one task, from the sources alone."""
 
-    def __init__(self, network: PMMSynth, card: ModelCard, task: Task) -> None:
+    def __init__(self, network: Generator, card: ModelCard, task: Task) -> None:
         super().__init__()
         self.network = network
         self.sources = [card.modalities.index(m) for m in task.sources]
@@ -113,7 +113,7 @@ class _OneTask(nn.Module):
         empty = torch.zeros_like(images[:, :1])
         places = {channel: i for i, channel in enumerate(self.sources)}
         parts = [images[:, places[c] : places[c] + 1] if c in places else empty for c in range(self.channels)]
-        outputs = self.network.streams(torch.cat(parts, 1), self.sources, dataset, [self.target])
+        outputs = self.network.synthesize(torch.cat(parts, 1), self.sources, dataset, [self.target])
         return outputs[:, self.target : self.target + 1]
 
 

@@ -40,7 +40,7 @@ class StoredMethod:
     @property
     def tasks(self) -> frozenset[str]:
         """What the model can be asked: every task among its modalities."""
-        return frozenset(str(task) for task in all_tasks(self.model.card.modalities))
+        return frozenset(str(task) for task in all_tasks(self.model.card.modalities) if self.model.card.can(task))
 
     def __call__(
         self, images: NDArray[np.float32], sources: tuple[str, ...], target: str, case: CaseRecord

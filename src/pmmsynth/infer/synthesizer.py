@@ -11,7 +11,7 @@ import torch
 from pmmsynth.errors import UsageError
 from pmmsynth.infer.backends import Backend, GraphGenerator, Precision, TorchGenerator, graph_generator, in_bf16
 from pmmsynth.infer.memory import slices_within
-from pmmsynth.modality import ordered, parse_modality
+from pmmsynth.modality import Task, ordered, parse_modality
 from pmmsynth.model import ModelCard, load_model
 from pmmsynth.predict import predict
 from pmmsynth.prepare import Prepared, prepare_volumes, to_native
@@ -144,6 +144,7 @@ class Synthesizer:
         self.card.dataset(dataset)
         made: dict[str, Synthesis] = {}
         for sources, together in _by_sources(tuple(volumes), targets).items():
+            self._check(sources, together[0])
             prepared = prepare_volumes(
                 {m: volumes[m] for m in sources}, matrix=self.card.matrix, inplane_mm=self.card.inplane_mm
             )
@@ -151,6 +152,13 @@ class Synthesizer:
             for target in together:
                 made[target] = self._on_native(outputs[target], prepared, target, sources, dataset)
         return {target: made[target] for target in targets}
+
+    def _check(self, sources: tuple[str, ...], target: str) -> None:
+        if not self.card.can(Task(sources, target)):
+            raise UsageError(
+                f"found sources {'+'.join(sources)} of {target}; expected one for a model of {self.card.method}; give "
+                "a single sequence"
+            )
 
     def _outputs(
         self, prepared: Prepared, sources: tuple[str, ...], dataset: str, targets: tuple[str, ...]

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from pmmsynth.nets.decoders import DecodingStream
 from pmmsynth.nets.encoders import EncodingStream
 from pmmsynth.nets.fuse import channels_last
+from pmmsynth.nets.generator import Architecture, Generator, channels
 from pmmsynth.nets.head import head_box, inside
 from pmmsynth.nets.modulation import DatasetEmbedding
 from pmmsynth.nets.shortcut import LinearShortcut
@@ -15,7 +17,7 @@ from pmmsynth.nets.unify import FeatureUnification
 from pmmsynth.tensors import Available, DatasetId, Images
 
 
-class PMMSynth(nn.Module):
+class PMMSynth(Generator):
     """Encoding streams, feature unification at three scales, a linear shortcut, one decoding stream per modality.
 
     Streams of modalities that are neither given nor wanted do not run. The output is linear, without bounds; who uses
@@ -26,10 +28,20 @@ class PMMSynth(nn.Module):
         width: Channels c of the first scale (64 at the paper's scale).
         residual_blocks: Per stream, at the coarsest scale.
         embedding: Length of D_emb.
+        personalized: False gives every dataset the embedding of the first, so that PFM says the same of all.
     """
 
-    def __init__(self, *, modalities: int, width: int = 64, residual_blocks: int = 3, embedding: int = 64) -> None:
+    def __init__(
+        self,
+        *,
+        modalities: int,
+        width: int = 64,
+        residual_blocks: int = 3,
+        embedding: int = 64,
+        personalized: bool = True,
+    ) -> None:
         super().__init__()
+        self.personalized = personalized
         sizes = {"width": width, "residual_blocks": residual_blocks, "embedding": embedding}
         self.embedding = DatasetEmbedding(width=embedding)
         self.common = EncodingStream(modalities, **sizes)
@@ -40,24 +52,15 @@ class PMMSynth(nn.Module):
         channels_last(self)
 
     def forward(self, images: Images, sources: Available, dataset: DatasetId, targets: Available) -> Images:
-        """Synthesize `targets` from `sources`.
-
-        Args:
-            images: Height and width divisible by 4. What stands in a modality that is not a source has no influence.
-            sources: SC, at least one.
-            dataset: n.
-            targets: Which modalities are wanted; the others come back as zeros.
-        """
+        """As every generator; the streams run in the box around the head alone."""
         given = torch.where(sources.to(images.device)[:, None, None], images, 0.0)  # Eq. 4, also where Y is NaN
         box = head_box(given)
-        return box.paste(self.streams(box.cut(given), _where(sources), dataset, _where(targets)), given.shape[-2:])
+        made = self.synthesize(box.cut(given), channels(sources), dataset, channels(targets))
+        return box.paste(made, given.shape[-2:])
 
-    def streams(self, given: Images, sources: Sequence[int], dataset: DatasetId, targets: Sequence[int]) -> Images:
-        """As `forward`, everywhere in the slice, on images that are zero where they are not given.
-
-        Sources and targets are channel numbers: which streams run does not depend on a tensor.
-        """
-        embedding = self.embedding(dataset)
+    def synthesize(self, given: Images, sources: Sequence[int], dataset: DatasetId, targets: Sequence[int]) -> Images:
+        """As `forward`, everywhere in the slice."""
+        embedding = self.embedding(dataset if self.personalized else torch.zeros_like(dataset))
         head = inside(given)
         common = self.common(given, embedding, head)
         specific = [self.specific[i](given[:, i : i + 1], embedding, head) for i in sources]
@@ -73,5 +76,13 @@ class PMMSynth(nn.Module):
         return outputs
 
 
-def _where(mask: Available) -> list[int]:
-    return mask.nonzero().flatten().tolist()
+class PMMSynthArchitecture(Architecture):
+    """The arguments of `PMMSynth` besides the number of modalities."""
+
+    residual_blocks: int = Field(default=3, ge=0, le=64)
+    embedding: int = Field(default=64, ge=1, le=4096)
+    personalized: bool = True
+
+    def build(self, *, modalities: int, datasets: int, matrix: int) -> PMMSynth:
+        """The network; it takes any number of datasets and any size of slices."""
+        return PMMSynth(modalities=modalities, **self.model_dump())

@@ -20,11 +20,11 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput
 from pmmsynth.manifest import first_message
 from pmmsynth.model import first_difference
-from pmmsynth.nets import Discriminators, PMMSynth
+from pmmsynth.nets import Generator
 
 LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
-NAMED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch FloatStorage"}
-"""All that tables of float32 tensors name in their pickle."""
+NAMED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch FloatStorage", "torch LongStorage"}
+"""All that tables of float32 tensors and of counts name in their pickle."""
 
 
 @dataclass
@@ -48,14 +48,14 @@ class Progress:
 class TrainState:
     """The objects whose state a run consists of. All randomness is a function of (seed, epoch, step): none is kept."""
 
-    generator: PMMSynth
-    discriminators: Discriminators
+    generator: Generator
+    adversary: nn.Module | None
     generator_optimizer: Optimizer
-    discriminator_optimizer: Optimizer
+    adversary_optimizer: Optimizer | None
     progress: Progress
 
     def _parts(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k != "progress"}
+        return {k: v for k, v in vars(self).items() if v is not None and k != "progress"}
 
     def save(self, path: Path) -> None:
         """Write everything to `path`; what was there becomes PREVIOUS beside it."""

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, SerializeAsAny, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from pmmsynth.errors import UsageError
 from pmmsynth.losses import LossWeights
 from pmmsynth.machine import can_compile, fast_bf16
 from pmmsynth.manifest import first_message
+from pmmsynth.methods import METHODS, OURS, Method, architecture_of
 from pmmsynth.modality import Task
-from pmmsynth.model import Architecture
+from pmmsynth.nets import Architecture
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -26,7 +27,8 @@ class TrainConfig:
     """All that determines the weights besides the data; the defaults are the paper's.
 
     Attributes:
-        architecture: Of the generator.
+        method: A name in METHODS.
+        architecture: Of that method's generator; what is left out is as published.
         discriminator_width: First width of the discriminators (64, 128, 256, 512 in PatchGAN).
         weights: The lambdas of Eq. 5.
         batch_size: B, slices per step and process.
@@ -42,7 +44,8 @@ class TrainConfig:
         checkpoint_seconds: Time between checkpoints; there is one after each epoch besides.
     """
 
-    architecture: Architecture = Architecture()
+    method: str = OURS
+    architecture: SerializeAsAny[Architecture] = METHODS[OURS].architecture
     discriminator_width: Annotated[int, Field(ge=1, le=1024)] = 64
     weights: LossWeights = LossWeights()
     batch_size: int = 16
@@ -56,6 +59,11 @@ class TrainConfig:
     validation_tasks: tuple[str, ...] = ()
     validate_every: int = 1
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 120.0
+
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _of_the_method(cls, value: object, info: ValidationInfo) -> Architecture:
+        return architecture_of(info.data.get("method"), value)
 
     def __post_init__(self) -> None:
         if not 0 <= self.constant_epochs <= self.epochs or self.epochs < 1:
@@ -100,12 +108,14 @@ class TrainConfig:
             ) from error
 
 
-def paper() -> TrainConfig:
-    """The paper's setting, line by line."""
+def paper(method: str = OURS) -> TrainConfig:
+    """The setting of the PMM-Synth paper, line by line; of other methods the published width and losses."""
+    known = _known(method)
     return TrainConfig(
-        architecture=Architecture(width=64, residual_blocks=3, embedding=64),
+        method=method,
+        architecture=known.architecture,
         discriminator_width=64,
-        weights=LossWeights(synthesis=100.0, reconstruction=30.0, adversarial=1.0),
+        weights=known.weights,
         batch_size=16,
         epochs=200,
         constant_epochs=50,
@@ -114,12 +124,14 @@ def paper() -> TrainConfig:
     )
 
 
-def small() -> TrainConfig:
+def small(method: str = OURS) -> TrainConfig:
     """What two CPU cores train in under an hour: a quarter of the width, short and fast steps, a weak adversary."""
+    known = _known(method)
     return TrainConfig(
-        architecture=Architecture(width=16, residual_blocks=3, embedding=64),
+        method=method,
+        architecture=architecture_of(method, known.small),
         discriminator_width=16,
-        weights=LossWeights(adversarial=0.1),
+        weights=replace(known.weights, adversarial=known.weights.adversarial / 10),
         batch_size=4,
         epochs=7,
         constant_epochs=1,
@@ -127,11 +139,14 @@ def small() -> TrainConfig:
     )
 
 
-def tiny() -> TrainConfig:
+def tiny(method: str = OURS) -> TrainConfig:
     """For tests: seconds."""
+    known = _known(method)
     return TrainConfig(
-        architecture=Architecture(width=4, residual_blocks=1, embedding=8),
+        method=method,
+        architecture=architecture_of(method, known.tiny),
         discriminator_width=4,
+        weights=known.weights,
         batch_size=2,
         epochs=2,
         constant_epochs=1,
@@ -141,7 +156,13 @@ def tiny() -> TrainConfig:
     )
 
 
-PRESETS: dict[str, Callable[[], TrainConfig]] = {"paper": paper, "small": small, "tiny": tiny}
+PRESETS: dict[str, Callable[[str], TrainConfig]] = {"paper": paper, "small": small, "tiny": tiny}
+
+
+def _known(name: str) -> Method:
+    if name not in METHODS:
+        raise UsageError(f"found method {name!r}; expected one of {', '.join(METHODS)}; choose one of them")
+    return METHODS[name]
 
 
 def differences(one: TrainConfig, other: TrainConfig) -> list[str]:

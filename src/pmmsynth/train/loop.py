@@ -13,14 +13,13 @@ from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
 
 from pmmsynth.console import Advance, Reporter
-from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, draw_sources
+from pmmsynth.data import Batch, Condition, ModalityConsistentBatchScheduler, SliceDataset, step_random
 from pmmsynth.errors import BadInput, PmmsynthError
-from pmmsynth.losses import LossWeights, discriminator_loss, generator_loss
+from pmmsynth.methods import METHODS
 from pmmsynth.model import ModelCard, save_model
-from pmmsynth.nets import Discriminators, PMMSynth
 from pmmsynth.nets.fuse import fuse
+from pmmsynth.objective import Objective
 from pmmsynth.store import Store
-from pmmsynth.tensors import Available
 from pmmsynth.train.checkpoint import LAST, Progress, TrainState
 from pmmsynth.train.config import TrainConfig
 from pmmsynth.train.distributed import average_gradients, averages, by_first, leave, open_fabric
@@ -102,8 +101,9 @@ class Run:
     config: TrainConfig
     card: ModelCard
     state: TrainState
-    generator: PMMSynth
-    discriminators: Discriminators
+    generator: nn.Module
+    adversary: nn.Module | None
+    objective: Objective
     training: SliceDataset
     validation: SliceDataset
     scheduler: ModalityConsistentBatchScheduler
@@ -135,9 +135,13 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
     generator = card.build()
     if config.fuse:
         fuse(generator)
-    discriminators = Discriminators(modalities=len(card.modalities), width=config.discriminator_width)
     g_model, g_optimizer = fabric.setup(generator, adam(generator, config))
-    d_model, d_optimizer = fabric.setup(discriminators, adam(discriminators, config))
+    method = METHODS[config.method]
+    adversary = d_model = d_optimizer = None
+    if method.adversary and config.weights.adversarial:
+        adversary = method.adversary(modalities=len(card.modalities), width=config.discriminator_width)
+        d_model, d_optimizer = fabric.setup(adversary, adam(adversary, config))
+    objective = method.objective(config.weights)
     scheduler = ModalityConsistentBatchScheduler(
         training.groups(),
         batch_size=config.batch_size,
@@ -145,8 +149,8 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
-    state = TrainState(generator, discriminators, g_optimizer, d_optimizer, Progress())
-    return Run(fabric, config, card, state, g_model, d_model, training, validation, scheduler)
+    state = TrainState(generator, adversary, g_optimizer, d_optimizer, Progress())
+    return Run(fabric, config, card, state, g_model, d_model, objective, training, validation, scheduler)
 
 
 def adam(module: nn.Module, config: TrainConfig) -> torch.optim.Adam:
@@ -160,9 +164,11 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
     saved = time.monotonic()
     for batch, waited in _batches(run):
         began = time.monotonic()
-        sources = draw_sources(batch.available, seed=config.seed, epoch=progress.epoch, step=progress.step)
-        _set_rate(run.state, config.rate(progress.epoch + progress.step / run.scheduler.steps))
-        own = train_step(batch, sources, run.fabric, run.generator, run.discriminators, run.state, config.weights)
+        passed = progress.epoch + progress.step / run.scheduler.steps
+        random = step_random(seed=config.seed, epoch=progress.epoch, step=progress.step)
+        condition = run.objective.draw(batch.available, random, passed / config.epochs)
+        _set_rate(run.state, config.rate(passed))
+        own = train_step(batch, condition, run.fabric, run.generator, run.adversary, run.state, run.objective)
         due = run.fabric.is_global_zero and time.monotonic() - saved > config.checkpoint_seconds
         losses = averages(run.fabric, {**own, "stop": stop.requested, "save": due})
         stopping, saving = losses.pop("stop") > 0, losses.pop("save") > 0  # what one wants, all do
@@ -182,7 +188,7 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
 
 def _check_finite(run: Run, losses: dict[str, float], last: Path) -> None:
     """Leave before anything is saved if a step gave a loss, or left a weight, that is not finite."""
-    weights = [p for module in (run.state.generator, run.state.discriminators) for p in module.parameters()]
+    weights = [p for module in (run.state.generator, run.state.adversary) if module for p in module.parameters()]
     fault = "weight" if all(map(isfinite, losses.values())) else "loss"
     if fault == "weight" and get_total_norm(weights).isfinite():
         return
@@ -195,40 +201,35 @@ def _check_finite(run: Run, losses: dict[str, float], last: Path) -> None:
 
 def train_step(
     batch: Batch,
-    sources: Available,
+    condition: Condition,
     fabric: Fabric,
     generator: nn.Module,
-    discriminators: nn.Module,
+    adversary: nn.Module | None,
     state: TrainState,
-    weights: LossWeights,
+    objective: Objective,
 ) -> dict[str, Tensor]:
-    """One step of the generator, then one of the discriminators of the synthesized modalities.
+    """One step of the generator, then one of its adversary.
 
     Gradients are those of the global batch, the returned losses those of this process.
     """
-    outputs = generator(batch.images, sources, batch.dataset, batch.available)
-    synthesized = (batch.available & ~sources).nonzero().flatten().tolist() if weights.adversarial else []
-
-    discriminators.requires_grad_(False)
-    fake = [discriminators(outputs[:, i : i + 1], i) for i in synthesized]
-    loss = generator_loss(outputs, batch.images, sources, batch.available, fake, weights)
+    if adversary:
+        adversary.requires_grad_(False)
+    outputs, losses = objective.generator_loss(generator, adversary, batch, condition)
     state.generator_optimizer.zero_grad(set_to_none=True)
-    fabric.backward(loss.total)
+    fabric.backward(losses["generator"])
     average_gradients(fabric, generator)
     state.generator_optimizer.step()
 
-    values = {"generator": loss.total, "synthesis": loss.synthesis, "reconstruction": loss.reconstruction}
-    if synthesized:
-        discriminators.requires_grad_(True)
-        both = torch.cat([batch.images, outputs.detach()])
-        maps = [discriminators(both[:, i : i + 1], i).chunk(2) for i in synthesized]
-        judged = discriminator_loss([real for real, _ in maps], [fake for _, fake in maps])
-        state.discriminator_optimizer.zero_grad(set_to_none=True)
-        fabric.backward(judged)
-        average_gradients(fabric, discriminators)
-        state.discriminator_optimizer.step()
-        values |= {"adversarial": loss.adversarial, "discriminator": judged}
-    return {name: value.detach() for name, value in values.items()}
+    if adversary and state.adversary_optimizer:
+        adversary.requires_grad_(True)
+        judged = objective.adversary_loss(adversary, outputs.detach(), batch, condition)
+        if judged is not None:
+            state.adversary_optimizer.zero_grad(set_to_none=True)
+            fabric.backward(judged)
+            average_gradients(fabric, adversary)
+            state.adversary_optimizer.step()
+            losses = {**losses, "discriminator": judged}
+    return {name: value.detach() for name, value in losses.items()}
 
 
 def _batches(run: Run) -> Iterator[tuple[Batch, float]]:
@@ -249,8 +250,8 @@ def _batches(run: Run) -> Iterator[tuple[Batch, float]]:
 
 
 def _set_rate(state: TrainState, rate: float) -> None:
-    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
-        for group in optimizer.param_groups:
+    for optimizer in (state.generator_optimizer, state.adversary_optimizer):
+        for group in optimizer.param_groups if optimizer else ():
             group["lr"] = rate
 
 
@@ -278,8 +279,8 @@ def _after_epoch(run: Run, record: Record | None, out: Path, reporter: Reporter)
     ends = progress.epoch == run.config.epochs
     if record is None or not (ends or progress.epoch % run.config.validate_every == 0):
         return
-    examples = fixed_examples(run.validation, run.config.validation_tasks)
-    generator: PMMSynth = run.state.generator
+    examples = fixed_examples(run.validation, run.config.validation_tasks, run.card)
+    generator = run.state.generator
     if not examples:
         save_model(out / "model", generator, run.card)
         return

@@ -54,6 +54,7 @@ def training_card(store: Store, config: TrainConfig) -> ModelCard:
         for number, name in sorted(names.items())
     )
     return ModelCard(
+        method=config.method,
         architecture=config.architecture,
         modalities=ordered(m for d in datasets for m in d.modalities),
         datasets=datasets,

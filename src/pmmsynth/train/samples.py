@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pmmsynth.atomic import replacing
 from pmmsynth.model import ModelCard
-from pmmsynth.nets import PMMSynth
+from pmmsynth.nets import Generator
 from pmmsynth.predict import predict
 from pmmsynth.train.validate import Example
 
@@ -18,7 +18,7 @@ WHITE = 0.6
 
 
 def write_samples(
-    path: Path, generator: PMMSynth, card: ModelCard, examples: Sequence[Example], device: torch.device
+    path: Path, generator: Generator, card: ModelCard, examples: Sequence[Example], device: torch.device
 ) -> None:
     """One pair of rows per dataset: truth above, synthesis from all other modalities below."""
     first = {example.dataset: example for example in reversed(examples)}

@@ -18,7 +18,7 @@ from pmmsynth.linear import LeastSquares, fit_least_squares
 from pmmsynth.metrics import psnr
 from pmmsynth.modality import Task, all_tasks
 from pmmsynth.model import CARD, ModelCard, Shrinkage, load_model, save_model
-from pmmsynth.nets import PMMSynth
+from pmmsynth.nets import Generator
 from pmmsynth.predict import regression
 from pmmsynth.store import Store
 from pmmsynth.train.validate import Example, fixed_examples, synthesized
@@ -32,18 +32,18 @@ def shrink_model(folder: Path, store: Store, validation: SliceDataset, fabric: F
     generator, card = load_model(folder)
     if card.shrinkage is not None:
         return
-    examples = fixed_examples(validation, [str(task) for task in all_tasks(card.modalities)])
+    examples = fixed_examples(validation, [str(task) for task in all_tasks(card.modalities)], card)
     fits = fit_least_squares(store.cases("train"), reporter)
     with fabric.autocast():
         shrinkage = estimate(generator.to(fabric.device), card, examples, fits, fabric.device, reporter)
     save_model(folder, generator, card.model_copy(update={"shrinkage": shrinkage}))
     weights = {text: kept.weight for text, kept in shrinkage.items()}
-    count = len(all_tasks(card.modalities))
+    count = sum(map(card.can, all_tasks(card.modalities)))
     reporter.say(f"{len(weights)} of {count} tasks drawn towards regression: {folder / CARD}", weights=weights)
 
 
 def estimate(
-    generator: PMMSynth,
+    generator: Generator,
     card: ModelCard,
     examples: Sequence[Example],
     fits: LeastSquares,
@@ -73,7 +73,7 @@ def estimate(
 
 
 def _measure(
-    generator: PMMSynth, card: ModelCard, example: Example, fits: LeastSquares, device: torch.device
+    generator: Generator, card: ModelCard, example: Example, fits: LeastSquares, device: torch.device
 ) -> dict[Task, dict[float, float]]:
     """PSNR of every weight in every task of one validation case that can be fitted."""
     measured: dict[Task, dict[float, float]] = {}

@@ -12,7 +12,7 @@ from pmmsynth.data import SliceDataset
 from pmmsynth.metrics import psnr
 from pmmsynth.modality import Task
 from pmmsynth.model import ModelCard
-from pmmsynth.nets import PMMSynth
+from pmmsynth.nets import Generator
 from pmmsynth.predict import predict
 from pmmsynth.tensors import Images
 
@@ -51,8 +51,11 @@ def default_tasks(modalities: Sequence[str]) -> list[Task]:
     return tasks
 
 
-def fixed_examples(slices: SliceDataset, tasks: Sequence[str]) -> list[Example]:
-    """Evenly spaced slices of every case that allows one of `tasks` (or of the default ones), with those it allows."""
+def fixed_examples(slices: SliceDataset, tasks: Sequence[str], card: ModelCard) -> list[Example]:
+    """Evenly spaced slices of every case that allows one of `tasks` (or of the default ones), with those it allows.
+
+    Tasks the model does not do are left out.
+    """
     wanted = [Task.parse(t) for t in tasks]
     positions: dict[int, list[int]] = defaultdict(list)
     for sample, (number, _) in enumerate(slices.index):
@@ -62,7 +65,7 @@ def fixed_examples(slices: SliceDataset, tasks: Sequence[str]) -> list[Example]:
         case = slices.cases[number]
         has = tuple(m for m in case.record.modalities if m in slices.modalities)
         picked = [samples[i] for i in np.linspace(0, len(samples) - 1, SLICES_PER_CASE).round().astype(int)]
-        chosen = [t for t in wanted or default_tasks(has) if {*t.sources, t.target} <= set(has)]
+        chosen = [t for t in wanted or default_tasks(has) if {*t.sources, t.target} <= set(has) and card.can(t)]
         if not chosen:
             continue
         brain = torch.from_numpy(np.array(case.brain()[[slices.index[s][1] for s in picked]]))
@@ -71,7 +74,7 @@ def fixed_examples(slices: SliceDataset, tasks: Sequence[str]) -> list[Example]:
 
 
 def synthesized(
-    generator: PMMSynth, card: ModelCard, example: Example, tasks: Sequence[Task], device: torch.device
+    generator: Generator, card: ModelCard, example: Example, tasks: Sequence[Task], device: torch.device
 ) -> Iterator[tuple[Task, torch.Tensor]]:
     """Every task with its (slice, row, column), one pass for all targets of the same sources."""
     for sources in dict.fromkeys(task.sources for task in tasks):
@@ -89,7 +92,7 @@ def synthesized(
             yield task, outputs[:, card.modalities.index(task.target)]
 
 
-def validate(generator: PMMSynth, card: ModelCard, examples: Sequence[Example], device: torch.device) -> Validation:
+def validate(generator: Generator, card: ModelCard, examples: Sequence[Example], device: torch.device) -> Validation:
     """Run every task of every example (at least one)."""
     generator.eval()
     scores: dict[str, list[float]] = defaultdict(list)

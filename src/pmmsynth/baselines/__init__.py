@@ -1,0 +1,1 @@
+"""The methods PMM-Synth is compared with: one paper, one file."""

@@ -13,16 +13,14 @@ from ceiling import ceiling, recorded, timed
 from lightning_fabric import Fabric
 from torch import nn
 
-from pmmsynth.data import Batch
+from pmmsynth.data import Batch, Condition, step_random
 from pmmsynth.machine import fast_bf16, memory_used
 from pmmsynth.methods import METHODS
-from pmmsynth.nets import Discriminators
-from pmmsynth.nets.fuse import fuse
+from pmmsynth.objective import Objective
 from pmmsynth.train import PRESETS
-from pmmsynth.train.checkpoint import Progress, TrainState
-from pmmsynth.train.loop import adam, train_step
+from pmmsynth.train.learner import Learner
 
-MODALITIES, SIZE = 6, 192
+MODALITIES, DATASETS, SIZE = 6, 4, 192
 HEAD = (slice(14, 178), slice(24, 168))
 """164 x 144 pixels of 1 mm: the box a middle slice of the real cases takes."""
 
@@ -39,26 +37,22 @@ def mask(count: int, first: int = 0) -> torch.Tensor:
     return torch.tensor([first <= i < first + count for i in range(MODALITIES)])
 
 
-def generator(method: str, preset: str) -> nn.Module:
-    torch.manual_seed(0)
-    return METHODS[method](modalities=MODALITIES, **PRESETS[preset]().architecture.model_dump())
-
-
 def train(method: str, preset: str, batch: int, sources: int = 3, full: bool = False) -> dict[str, Any]:
-    """A step of generator and discriminators: seconds, and with `full` its parts and the ceiling."""
-    config = PRESETS[preset]()
-    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed" if fast_bf16() else "32-true")
-    network, judges = generator(method, preset), Discriminators(modalities=MODALITIES, width=config.discriminator_width)
-    fuse(network)
-    g_model, g_optimizer = fabric.setup(network, adam(network, config))
-    d_model, d_optimizer = fabric.setup(judges, adam(judges, config))
-    state = TrainState(network, judges, g_optimizer, d_optimizer, Progress())
+    """A step of generator and adversary: seconds, and with `full` its parts and the ceiling."""
+    config = PRESETS[preset](method).resolved()
+    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
+    learner = Learner.build(fabric, config, modalities=MODALITIES, datasets=DATASETS, matrix=SIZE)
     data = Batch(phantoms(batch), mask(MODALITIES), torch.tensor(0))
+    random = step_random(seed=0, epoch=0, step=0)
+    condition = learner.objective.draw(data.available, random, 0.99)
+    if type(learner.objective).draw is Objective.draw:  # else the number of sources is the method's own
+        condition = Condition(mask(sources), condition.targets)
+    networks = [module for module in (learner.state.generator, learner.state.adversary) if module]
 
     def step() -> None:
-        train_step(data, mask(sources), fabric, g_model, d_model, state, config.weights)
+        learner.step(data, condition)
 
-    with recorded(network, judges) as calls:
+    with recorded(*networks) as calls:
         step()  # compiles
     seconds = timed(step, 1 if preset == "paper" else 5)
     result = {"seconds": seconds, "ms_per_slice": 1e3 * seconds / batch}
@@ -73,8 +67,11 @@ def infer(
     method: str, preset: str, batch: int, sources: int = 3, targets: int = 1, full: bool = False
 ) -> dict[str, Any]:
     """Slices through the generator: milliseconds per slice, and with `full` its parts and the ceiling."""
-    network = generator(method, preset).eval()
-    images, asked = phantoms(batch), (mask(sources), torch.tensor(0), mask(targets, MODALITIES - targets))
+    torch.manual_seed(0)
+    architecture = PRESETS[preset](method).architecture
+    network = architecture.build(modalities=MODALITIES, datasets=DATASETS, matrix=SIZE).eval()
+    given = mask(1 if METHODS[method].one_to_one else sources)
+    images, asked = phantoms(batch), (given, torch.tensor(0), mask(targets, MODALITIES - targets))
 
     def call() -> None:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):

@@ -7,5 +7,4 @@ out=${1:-runs/glioma}
 .venv/bin/pmmsynth train "$out/store" --out "$out/run" --preset small --seed 0
 .venv/bin/python experiments/network_alone.py "$out/run" "$out/network"
 .venv/bin/pmmsynth evaluate "$out/store" --model "$out/run" --model "network alone=$out/network" --out "$out/evaluation"
-.venv/bin/python experiments/paper_step.py > "$out/paper_step.json"
 .venv/bin/python experiments/results.py "$out" .

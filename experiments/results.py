@@ -52,8 +52,6 @@ def main(run_folder: Path, project: Path) -> None:
         markdown(scores),
         "With each true slice's maximum as range (the literal reading of Eq. 10):",
         markdown(_pooled(scores), "slice-max"),
-        "## The published width",
-        _paper_step(run_folder / "paper_step.json"),
         "## Pictures",
         "One held-out case per dataset, the slice with most lesion (outlined on the truth). Given sequences, truth, "
         "each method, its absolute error below.",
@@ -129,18 +127,6 @@ def _setting(run_folder: Path, store: Store, config: TrainConfig) -> str:
             f"- Software: pmmsynth {software['pmmsynth']}, torch {software['torch']}, Python {software['python']}.",
             f"- Protocol: `{PROTOCOL}` unless another is named. Command: `experiments/glioma.sh`.",
         ]
-    )
-
-
-def _paper_step(path: Path) -> str:
-    if not path.is_file():
-        return "Not measured for this run: `python experiments/paper_step.py`."
-    step = json.loads(path.read_text(encoding="utf-8"))
-    return (
-        f"One training step of preset `paper` (generator of {step['parameters'] / 1e6:.1f} M parameters, six "
-        "modalities of which three are given, batch 16, 192 x 192, generator and discriminators): "
-        f"{step['seconds']:.0f} s and {step['peak_gigabytes']} GB at most, {step['precision']}, {step['threads']} "
-        f"{step['device'].upper()} threads. Command: `python experiments/paper_step.py`."
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-from pmmsynth.model import Architecture, DatasetCard, ModelCard, save_model
+from pmmsynth.model import DatasetCard, ModelCard, save_model
+from pmmsynth.nets import PMMSynthArchitecture
 from pmmsynth.store import Intensity
 
 MATRIX = 48
@@ -33,7 +34,7 @@ def make_card(**changes: object) -> ModelCard:
         id=1, name="B", modalities=("T1", "FLAIR", "ADC"), intensity={"T1": mean(50), "FLAIR": mean(60), "ADC": adc}
     )
     fields = {
-        "architecture": Architecture(width=4, residual_blocks=1, embedding=8),
+        "architecture": PMMSynthArchitecture(width=4, residual_blocks=1, embedding=8),
         "modalities": MODALITIES,
         "datasets": (one, two),
         "matrix": MATRIX,

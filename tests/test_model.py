@@ -11,7 +11,8 @@ from model_phantoms import MODALITIES, make_card, make_model
 from pmmsynth.atomic import sha256
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.modality import Task
-from pmmsynth.model import CARD, INTENDED_USE, WEIGHTS, Architecture, Shrinkage, load_model, save_model
+from pmmsynth.model import CARD, INTENDED_USE, WEIGHTS, Shrinkage, load_model, save_model
+from pmmsynth.nets import PMMSynthArchitecture
 from pmmsynth.predict import predict
 from pmmsynth.store import Intensity
 
@@ -83,7 +84,7 @@ def flipped(folder):
 
 
 def other_shapes(folder):
-    card = make_card(architecture=Architecture(width=8, residual_blocks=1, embedding=8))
+    card = make_card(architecture=PMMSynthArchitecture(width=8, residual_blocks=1, embedding=8))
     save_file({k: v.contiguous() for k, v in card.build().state_dict().items()}, folder / WEIGHTS)
 
 
@@ -151,7 +152,7 @@ def two_names(folder):
 SPOILT_CARDS = {
     "unknown key": (lambda f: edit(f, pickle="model.pkl"), "pickle: Extra inputs"),
     "other format": (lambda f: edit(f, format=2), "format: Input should be 1"),
-    "other method": (lambda f: edit(f, method="GAN"), "method: Input should be 'PMM-Synth'"),
+    "other method": (lambda f: edit(f, method="GAN"), "method 'GAN' is none of PMM-Synth"),
     "not json": (lambda f: (f / CARD).write_text("{"), "Invalid JSON"),
     "not text": (lambda f: (f / CARD).write_bytes(b"\xff\xfe\x00"), CARD),
     "a list": (lambda f: (f / CARD).write_text("[]"), CARD),
@@ -159,9 +160,9 @@ SPOILT_CARDS = {
     "a dataset twice": (two_names, "names no dataset, or one twice: A, A"),
     "a modality twice": (lambda f: edit(f, modalities=["T1", "T1"]), "modality, or one twice"),
     "modality nobody had": (lambda f: edit(f, modalities=[*MODALITIES, "SWI"]), "SWI are not those"),
-    "giant": (lambda f: edit(f, architecture={"width": 10**9}), "architecture.width"),
-    "endless": (lambda f: edit(f, architecture={"residual_blocks": 10**9}), "architecture.residual_blocks"),
-    "negative": (lambda f: edit(f, architecture={"width": -4}), "architecture.width"),
+    "giant": (lambda f: edit(f, architecture={"width": 10**9}), "architecture: width"),
+    "endless": (lambda f: edit(f, architecture={"residual_blocks": 10**9}), "architecture: residual_blocks"),
+    "negative": (lambda f: edit(f, architecture={"width": -4}), "architecture: width"),
     "odd matrix": (lambda f: edit(f, matrix=50), "matrix"),
     "no pixels": (lambda f: edit(f, inplane_mm=0), "inplane_mm"),
 }

@@ -140,7 +140,7 @@ CHECKPOINTS = {
     "number for a tensor": with_state(lambda saved: saved["generator"].update({first(saved["generator"]): 1})),
     "no optimizer": with_state(lambda saved: saved.pop("generator_optimizer")),
     "one tensor gone": with_state(lambda saved: saved["generator"].pop(first(saved["generator"]))),
-    "one more": with_state(lambda saved: saved["discriminators"].update(more=torch.ones(1))),
+    "one more": with_state(lambda saved: saved["adversary"].update(more=torch.ones(1))),
     "half precision": with_state(lambda s: s["generator"].update({first(s["generator"]): torch.zeros(1).half()})),
     "weight that is no number": with_state(
         lambda saved: saved["generator"][first(saved["generator"])].fill_(torch.nan)

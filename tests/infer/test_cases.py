@@ -18,7 +18,8 @@ from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.infer import SavedModel, case_of_inputs, find_cases, synthesize_cases
 from pmmsynth.infer.naming import sidecar_path
 from pmmsynth.manifest import Manifest
-from pmmsynth.model import INTENDED_USE, WEIGHTS, Architecture
+from pmmsynth.model import INTENDED_USE, WEIGHTS
+from pmmsynth.nets import PMMSynthArchitecture
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_what_is_there_is_not_passed_off_as_what_was_asked_for(model, tmp_path, 
     elif kind == "other dataset":
         options = {"dataset": "B"}
     elif kind == "other model":
-        other = Architecture(width=8, residual_blocks=1, embedding=8)
+        other = PMMSynthArchitecture(width=8, residual_blocks=1, embedding=8)
         model = SavedModel.find(make_model(tmp_path / "other", architecture=other), "cpu")
     elif kind == "no sidecar":
         sidecar.unlink()

@@ -11,7 +11,7 @@ from model_phantoms import affine_for, make_card, make_model, save
 from pmmsynth.errors import UsageError
 from pmmsynth.infer.memory import maps, slices_within
 from pmmsynth.machine import memory_held
-from pmmsynth.model import Architecture
+from pmmsynth.nets import PMMSynthArchitecture
 from pmmsynth.predict import SLICES_AT_ONCE
 
 RUN = """
@@ -34,7 +34,7 @@ def test_no_limit_and_a_wide_one_leave_the_usual_number():
 
 
 def test_what_is_left_is_divided_by_what_a_slice_takes():
-    card = make_card(matrix=192, architecture=Architecture(width=64))
+    card = make_card(matrix=192, architecture=PMMSynthArchitecture(width=64))
     slice_gb = maps(card) * 64 * 4 * 192**2 / 1e9
     limit = memory_held() / 1e9 + 5.5 * slice_gb
     assert maps(card) == 50  # five modalities
@@ -51,7 +51,7 @@ def test_too_little_for_one_slice_says_how_much_it_takes():
 @pytest.mark.slow
 def test_a_limit_holds_case_after_case_with_the_same_result(tmp_path: Path):
     """40 slices of a head that fills the slice, twice, in a process of its own: in portions of 16, or fewer."""
-    make_model(tmp_path / "model", matrix=192, architecture=Architecture(width=16))
+    make_model(tmp_path / "model", matrix=192, architecture=PMMSynthArchitecture(width=16))
     shape = (180, 180, 40)
     data = np.zeros(shape, np.float32)
     data[5:175, 5:175] = np.random.default_rng(0).uniform(50, 1500, (170, 170, 40))

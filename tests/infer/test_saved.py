@@ -7,7 +7,8 @@ import pytest
 from model_phantoms import make_model
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.infer import SavedModel, Synthesizer
-from pmmsynth.model import Architecture, read_card
+from pmmsynth.model import read_card
+from pmmsynth.nets import PMMSynthArchitecture
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_it_is_loaded_once_and_is_the_same_after_a_journey(folder, tmp_path, mon
 
 def test_another_model_in_its_place_is_not_used(folder):
     before = SavedModel.find(folder, "cpu")
-    make_model(folder, architecture=Architecture(width=8, residual_blocks=1, embedding=8))
+    make_model(folder, architecture=PMMSynthArchitecture(width=8, residual_blocks=1, embedding=8))
     with pytest.raises(BadInput, match=r"found another model in .* than before; expected it to stay; run the command"):
         before.load()
     after = SavedModel.find(folder, "cpu")

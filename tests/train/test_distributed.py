@@ -21,7 +21,7 @@ from pmmsynth.cli import Train
 from pmmsynth.console import Reporter
 from pmmsynth.errors import UsageError
 from pmmsynth.store import Store
-from pmmsynth.train import describe, launch, loop, tiny, train
+from pmmsynth.train import describe, launch, learner, loop, tiny, train
 from pmmsynth.train.distributed import launched
 from pmmsynth.train.run import open_run, training_card
 
@@ -105,8 +105,8 @@ import sys
 from pathlib import Path
 import torch
 from pmmsynth.store import Store
-from pmmsynth.train import TrainConfig, loop
-loop.adam = lambda module, config: torch.optim.SGD(module.parameters(), lr=config.learning_rate)
+from pmmsynth.train import TrainConfig, learner, loop
+learner.adam = lambda module, config: torch.optim.SGD(module.parameters(), lr=config.learning_rate)
 loop.train(Store(Path(sys.argv[1])), Path(sys.argv[2]), TrainConfig.read(Path(sys.argv[3])))
 """
 AGREEMENT = """
@@ -202,7 +202,7 @@ def alone(place: Path) -> Iterator[tuple[Path, Path, torch.Tensor]]:
 
     train(store, place / "adam", loop.TrainConfig.read(place / "adam1.toml"), reporter=QUIET)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "adam", descent)
+        patch.setattr(learner, "adam", descent)
         train(store, place / "descent", loop.TrainConfig.read(place / "descent1.toml"), reporter=QUIET)
     return place / "adam", place / "descent", torch.cat(begun)
 
@@ -244,7 +244,7 @@ def test_so_do_they_by_adam_for_a_while(unbroken: Path, alone: tuple[Path, Path,
     """Mean losses of the first 8 steps to 1e-5; the same parameters have been stepped as often."""
     assert rows(unbroken)[0] == pytest.approx(rows(alone[0])[0], rel=1e-5)
     states = [torch.load(r / "checkpoints" / "last.pt", weights_only=True) for r in (unbroken, alone[0])]
-    for part in ("generator_optimizer", "discriminator_optimizer"):
+    for part in ("generator_optimizer", "adversary_optimizer"):
         ours, theirs = ({n: int(s["step"]) for n, s in state[part]["state"].items()} for state in states)
         assert ours == theirs
         assert len(set(ours.values())) > 1  # streams that did not run were left alone

@@ -19,6 +19,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.data import Batch, SliceDataset
 from pmmsynth.losses import GeneratorLoss, generator_loss
 from pmmsynth.train import loop, tiny, train
+from pmmsynth.train.learner import Learner
 
 pytestmark = pytest.mark.slow
 EVERY_STEP = replace(tiny(), checkpoint_seconds=0.0)
@@ -44,7 +45,7 @@ def call(finished: Path, run: Path, config: str = "every_step.toml") -> int:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """SIGTERM during a step, once."""
-    real, calls = loop.train_step, 0
+    real, calls = Learner.step, 0
 
     def step(*args: object) -> dict[str, float]:
         nonlocal calls
@@ -53,7 +54,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(Learner, "step", step)
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from lightning_fabric import Fabric
 
 from phantoms import make_store, phantom
 from pmmsynth.console import Reporter
-from pmmsynth.data import Batch, SliceDataset
+from pmmsynth.data import Batch, Condition, SliceDataset
 from pmmsynth.errors import UsageError
 from pmmsynth.losses import LossWeights
 from pmmsynth.model import load_model
-from pmmsynth.nets import Discriminators, PMMSynth
+from pmmsynth.nets import PMMSynthArchitecture
 from pmmsynth.store import Store
 from pmmsynth.train import paper, small, tiny, train
-from pmmsynth.train.checkpoint import Progress, TrainState
-from pmmsynth.train.loop import train_step
+from pmmsynth.train.learner import Learner
+from pmmsynth.train.run import training_card
 from pmmsynth.train.validate import default_tasks, fixed_examples
 
 QUIET = Reporter(quiet=True)
@@ -37,42 +37,45 @@ def test_the_rate_is_constant_then_linear_to_zero(epoch: float, share: float) ->
     assert paper().rate(epoch) == pytest.approx(2e-4 * share)
 
 
-@pytest.fixture
-def state() -> TrainState:
-    generator = PMMSynth(modalities=3, width=8, residual_blocks=1, embedding=8)
-    discriminators = Discriminators(modalities=3, width=4)
-    optimizers = [torch.optim.Adam(m.parameters(), lr=3e-3, betas=(0.5, 0.999)) for m in (generator, discriminators)]
-    return TrainState(generator, discriminators, optimizers[0], optimizers[1], Progress())
+def learner(**weights: float) -> Learner:
+    architecture = PMMSynthArchitecture(width=8, residual_blocks=1, embedding=8)
+    config = replace(tiny(), architecture=architecture, learning_rate=3e-3, weights=LossWeights(**weights))
+    return Learner.build(Fabric(accelerator="cpu", devices=1), config, modalities=3, datasets=2, matrix=64)
 
 
-def step(state: TrainState, batch: Batch, sources: list[bool], weights: LossWeights) -> dict[str, torch.Tensor]:
-    fabric = Fabric(accelerator="cpu", devices=1)
-    modules = state.generator, state.discriminators
-    return train_step(batch, torch.tensor(sources), fabric, *modules, state, weights)
+def step(learner: Learner, batch: Batch, sources: list[bool]) -> dict[str, torch.Tensor]:
+    return learner.step(batch, Condition(torch.tensor(sources), batch.available))
 
 
-def test_two_slices_are_learned_by_heart(state: TrainState, store: Store) -> None:
+def tensors(learner: Learner) -> dict[str, torch.Tensor]:
+    assert learner.state.adversary
+    networks = learner.state.generator, learner.state.adversary
+    return {k: v.clone() for module in networks for k, v in module.state_dict().items()}
+
+
+def test_two_slices_are_learned_by_heart(store: Store) -> None:
     """In 150 steps the synthesis of a third modality comes within 0.02 of the truth."""
     slices = SliceDataset(list(store.cases("train")), modalities=("T1", "T2", "FLAIR"), dataset_ids={"A": 0, "B": 1})
     batch = slices[[2, 4]]
-    pixels = LossWeights(adversarial=0.0)
-    first = step(state, batch, [True, True, False], pixels)
+    pixels = learner(adversarial=0.0)
+    first = step(pixels, batch, [True, True, False])
     for _ in range(150):
-        last = step(state, batch, [True, True, False], pixels)
+        last = step(pixels, batch, [True, True, False])
     assert last["synthesis"] < 0.02 < 0.1 < first["synthesis"]
     assert last["reconstruction"] < first["reconstruction"]
 
 
-def test_a_modality_without_truth_changes_no_weight(state: TrainState) -> None:
+def test_a_modality_without_truth_changes_no_weight() -> None:
     """Channel 2 is absent (and NaN): its decoder, its encoder and its discriminator stay as they were."""
     images = torch.rand(2, 3, 64, 64)
     images[:, 2] = float("nan")
-    before = {k: v.clone() for m in (state.generator, state.discriminators) for k, v in m.state_dict().items()}
+    whole = learner()
+    before = tensors(whole)
     batch = Batch(images, torch.tensor([True, True, False]), torch.tensor(0))
     for sources in ([True, False, False], [False, True, False]):
-        losses = step(state, batch, sources, LossWeights())
+        losses = step(whole, batch, sources)
     assert all(value == value for value in losses.values())
-    after = {k: v for m in (state.generator, state.discriminators) for k, v in m.state_dict().items()}
+    after = tensors(whole)
     absent = ("specific.2.", "decoders.2.", "streams.2.")
     assert all(torch.equal(after[k], before[k]) for k in before if k.startswith(absent))
     assert all(not torch.equal(after[k], before[k]) for k in before if k.startswith("decoders.0.image"))
@@ -80,10 +83,11 @@ def test_a_modality_without_truth_changes_no_weight(state: TrainState) -> None:
     assert all(not torch.equal(after[k], before[k]) for k in before if k.startswith(("streams.0.0", "streams.1.0")))
 
 
-def test_without_adversarial_weight_no_discriminator_runs(state: TrainState) -> None:
-    state.discriminators.forward = lambda *_: pytest.fail("ran")  # type: ignore[method-assign]
+def test_without_adversarial_weight_there_is_no_discriminator() -> None:
+    pixels = learner(adversarial=0.0)
+    assert pixels.adversary is pixels.state.adversary is pixels.state.adversary_optimizer is None
     batch = Batch(torch.rand(1, 3, 16, 16), torch.tensor([True, True, True]), torch.tensor(0))
-    assert "discriminator" not in step(state, batch, [True, False, False], LossWeights(adversarial=0.0))
+    assert set(step(pixels, batch, [True, False, False])) == {"generator", "synthesis", "reconstruction"}
 
 
 def test_a_run_leaves_what_is_promised(store: Store, tmp_path: Path) -> None:
@@ -117,7 +121,8 @@ def test_validation_tasks_are_fixed(store: Store) -> None:
         *("T1+T2->FLAIR", "T1->FLAIR"),
     ]
     slices = SliceDataset(list(store.cases("val")), modalities=("T1", "T2", "FLAIR", "ADC"), dataset_ids={"A": 0})
-    examples = fixed_examples(slices, ("T1->T2", "T1->ADC"))
+    card = training_card(store, tiny())
+    examples = fixed_examples(slices, ("T1->T2", "T1->ADC"), card)
     assert [[str(t) for t in e.tasks] for e in examples] == [["T1->T2"]]
     assert len(examples[0].images) == 6
 
@@ -148,4 +153,5 @@ def test_wrong_settings_are_refused_before_any_work(tmp_path: Path) -> None:
 
 
 def test_small_trains_within_the_hour_by_being_small() -> None:
-    assert sum(p.numel() for p in PMMSynth(modalities=4, **small().architecture.model_dump()).parameters()) < 3.5e6
+    network = small().architecture.build(modalities=4, datasets=5, matrix=192)
+    assert sum(p.numel() for p in network.parameters()) < 3.5e6

@@ -21,6 +21,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.store import Store, write_case
 from pmmsynth.train import Stopped, TrainConfig, loop, tiny, train
+from pmmsynth.train.learner import Learner
 
 QUIET = Reporter(quiet=True)
 EVERY_STEP = replace(tiny(), checkpoint_seconds=0.0)
@@ -48,7 +49,7 @@ def unbroken(finished: Path, tmp_path: Path) -> Path:
 def test_sigterm_saves_and_the_same_call_goes_on(
     store: Store, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    real, calls = loop.train_step, 0
+    real, calls = Learner.step, 0
 
     def interrupted(*args: object) -> dict[str, torch.Tensor]:
         nonlocal calls
@@ -57,7 +58,7 @@ def test_sigterm_saves_and_the_same_call_goes_on(
             os.kill(os.getpid(), signal.SIGTERM)
         return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "train_step", interrupted)
+    monkeypatch.setattr(Learner, "step", interrupted)
     config = replace(EVERY_STEP, checkpoint_seconds=1e9)  # only the signal saves
     run = tmp_path / "run"
     with pytest.raises(Stopped) as stopped:
@@ -97,7 +98,7 @@ def test_sigterm_to_the_processes_that_read_slices_too(
     store: Store, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Slurm signals all processes of a job, and Ctrl-C all of a terminal."""
-    real, calls = loop.train_step, 0
+    real, calls = Learner.step, 0
     others = set(active_children())  # workers that other tests of this process keep waiting
 
     def interrupted(*args: object) -> dict[str, torch.Tensor]:
@@ -112,7 +113,7 @@ def test_sigterm_to_the_processes_that_read_slices_too(
 
     loader = loop.DataLoader
     monkeypatch.setattr(loop, "DataLoader", lambda *args, **kind: loader(*args, **(kind | {"num_workers": 2})))
-    monkeypatch.setattr(loop, "train_step", interrupted)
+    monkeypatch.setattr(Learner, "step", interrupted)
     with pytest.raises(Stopped):
         train(store, tmp_path / "run", EVERY_STEP, reporter=QUIET)
     assert calls == 3
@@ -122,7 +123,7 @@ def test_sigterm_to_the_processes_that_read_slices_too(
 
 def test_a_finished_run_does_nothing_more(store: Store, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (unbroken / "metrics.jsonl").read_bytes()
-    monkeypatch.setattr(loop, "train_step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(Learner, "step", lambda *_: pytest.fail("trained again"))
     train(store, unbroken, EVERY_STEP, reporter=QUIET)
     assert (unbroken / "metrics.jsonl").read_bytes() == before
 

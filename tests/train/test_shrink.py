@@ -45,7 +45,7 @@ def parts(tmp_path: Path) -> tuple[ModelCard, list[Example], LeastSquares]:
     store = make_store(tmp_path / "two", {"A": [("train", pair), ("train", pair), ("val", pair)]})
     card = training_card(store, tiny())
     validation = SliceDataset(list(store.cases("val")), modalities=card.modalities, dataset_ids={"A": 0})
-    return card, fixed_examples(validation, (str(TASK),)), fit_least_squares(store.cases("train"), QUIET)
+    return card, fixed_examples(validation, (str(TASK),), card), fit_least_squares(store.cases("train"), QUIET)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_on_the_validation_cases_no_task_is_below_regression(store: Store, tmp_p
     generator, card = load_model(train(store, tmp_path / "run", tiny(), reporter=QUIET))
     validation = SliceDataset(list(store.cases("val")), modalities=card.modalities, dataset_ids={"A": 0, "B": 1})
     fits = fit_least_squares(store.cases("train"), QUIET)
-    (example,) = fixed_examples(validation, ("T1->T2", "T1+T2->FLAIR", "FLAIR->T1"))
+    (example,) = fixed_examples(validation, ("T1->T2", "T1+T2->FLAIR", "FLAIR->T1"), card)
     for task in example.tasks:
         channel = card.modalities.index(task.target)
         made = predict(generator, card, example.images, sources=task.sources, dataset="A", targets=(task.target,))[

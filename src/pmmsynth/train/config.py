@@ -156,7 +156,7 @@ def tiny(method: str = OURS) -> TrainConfig:
     )
 
 
-PRESETS: dict[str, Callable[[str], TrainConfig]] = {"paper": paper, "small": small, "tiny": tiny}
+PRESETS: dict[str, Callable[..., TrainConfig]] = {"paper": paper, "small": small, "tiny": tiny}
 
 
 def _known(name: str) -> Method:

@@ -6,23 +6,19 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
 
 from pmmsynth.console import Advance, Reporter
-from pmmsynth.data import Batch, Condition, ModalityConsistentBatchScheduler, SliceDataset, step_random
+from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, step_random
 from pmmsynth.errors import BadInput, PmmsynthError
-from pmmsynth.methods import METHODS
 from pmmsynth.model import ModelCard, save_model
-from pmmsynth.nets.fuse import fuse
-from pmmsynth.objective import Objective
 from pmmsynth.store import Store
 from pmmsynth.train.checkpoint import LAST, Progress, TrainState
 from pmmsynth.train.config import TrainConfig
-from pmmsynth.train.distributed import average_gradients, averages, by_first, leave, open_fabric
+from pmmsynth.train.distributed import averages, by_first, leave, open_fabric
+from pmmsynth.train.learner import Learner
 from pmmsynth.train.record import Record
 from pmmsynth.train.run import Stopped, StopSignal, ignore_signals, open_run, training_card
 from pmmsynth.train.samples import write_samples
@@ -100,13 +96,14 @@ class Run:
     fabric: Fabric
     config: TrainConfig
     card: ModelCard
-    state: TrainState
-    generator: nn.Module
-    adversary: nn.Module | None
-    objective: Objective
+    learner: Learner
     training: SliceDataset
     validation: SliceDataset
     scheduler: ModalityConsistentBatchScheduler
+
+    @property
+    def state(self) -> TrainState:
+        return self.learner.state
 
     @property
     def progress(self) -> Progress:
@@ -131,17 +128,9 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
     )
     if not len(training):
         raise BadInput(f"{store.root}: no slice with enough brain in the train split", "at least one", "see its sheets")
-    torch.manual_seed(config.seed)
-    generator = card.build()
-    if config.fuse:
-        fuse(generator)
-    g_model, g_optimizer = fabric.setup(generator, adam(generator, config))
-    method = METHODS[config.method]
-    adversary = d_model = d_optimizer = None
-    if method.adversary and config.weights.adversarial:
-        adversary = method.adversary(modalities=len(card.modalities), width=config.discriminator_width)
-        d_model, d_optimizer = fabric.setup(adversary, adam(adversary, config))
-    objective = method.objective(config.weights)
+    learner = Learner.build(
+        fabric, config, modalities=len(card.modalities), datasets=len(card.datasets), matrix=card.matrix
+    )
     scheduler = ModalityConsistentBatchScheduler(
         training.groups(),
         batch_size=config.batch_size,
@@ -149,13 +138,7 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
-    state = TrainState(generator, adversary, g_optimizer, d_optimizer, Progress())
-    return Run(fabric, config, card, state, g_model, d_model, objective, training, validation, scheduler)
-
-
-def adam(module: nn.Module, config: TrainConfig) -> torch.optim.Adam:
-    """The optimizer of a network; one pass over all parameters (fused)."""
-    return torch.optim.Adam(module.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
+    return Run(fabric, config, card, learner, training, validation, scheduler)
 
 
 def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advance: Advance) -> None:
@@ -166,9 +149,9 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
         began = time.monotonic()
         passed = progress.epoch + progress.step / run.scheduler.steps
         random = step_random(seed=config.seed, epoch=progress.epoch, step=progress.step)
-        condition = run.objective.draw(batch.available, random, passed / config.epochs)
-        _set_rate(run.state, config.rate(passed))
-        own = train_step(batch, condition, run.fabric, run.generator, run.adversary, run.state, run.objective)
+        condition = run.learner.objective.draw(batch.available, random, passed / config.epochs)
+        run.learner.set_rate(config.rate(passed))
+        own = run.learner.step(batch, condition)
         due = run.fabric.is_global_zero and time.monotonic() - saved > config.checkpoint_seconds
         losses = averages(run.fabric, {**own, "stop": stop.requested, "save": due})
         stopping, saving = losses.pop("stop") > 0, losses.pop("save") > 0  # what one wants, all do
@@ -199,39 +182,6 @@ def _check_finite(run: Run, losses: dict[str, float], last: Path) -> None:
     leave(run.fabric, PmmsynthError(f"{reason}; {remedy}"))
 
 
-def train_step(
-    batch: Batch,
-    condition: Condition,
-    fabric: Fabric,
-    generator: nn.Module,
-    adversary: nn.Module | None,
-    state: TrainState,
-    objective: Objective,
-) -> dict[str, Tensor]:
-    """One step of the generator, then one of its adversary.
-
-    Gradients are those of the global batch, the returned losses those of this process.
-    """
-    if adversary:
-        adversary.requires_grad_(False)
-    outputs, losses = objective.generator_loss(generator, adversary, batch, condition)
-    state.generator_optimizer.zero_grad(set_to_none=True)
-    fabric.backward(losses["generator"])
-    average_gradients(fabric, generator)
-    state.generator_optimizer.step()
-
-    if adversary and state.adversary_optimizer:
-        adversary.requires_grad_(True)
-        judged = objective.adversary_loss(adversary, outputs.detach(), batch, condition)
-        if judged is not None:
-            state.adversary_optimizer.zero_grad(set_to_none=True)
-            fabric.backward(judged)
-            average_gradients(fabric, adversary)
-            state.adversary_optimizer.step()
-            losses = {**losses, "discriminator": judged}
-    return {name: value.detach() for name, value in losses.items()}
-
-
 def _batches(run: Run) -> Iterator[tuple[Batch, float]]:
     """Batches on the device, each with the seconds spent waiting for it."""
     run.scheduler.start(run.progress.epoch, run.progress.step)
@@ -247,12 +197,6 @@ def _batches(run: Run) -> Iterator[tuple[Batch, float]]:
         if batch is None:
             return
         yield batch.to(run.fabric.device), time.monotonic() - began
-
-
-def _set_rate(state: TrainState, rate: float) -> None:
-    for optimizer in (state.generator_optimizer, state.adversary_optimizer):
-        for group in optimizer.param_groups if optimizer else ():
-            group["lr"] = rate
 
 
 def _note(run: Run, record: Record | None, losses: dict[str, float], waited: float, worked: float) -> None:

@@ -105,6 +105,8 @@ class Train(Verb):
     """What prepare wrote."""
     out: Path
     """The run folder."""
+    dataset: UseAppendAction[tuple[str, ...]] = ()
+    """Train on this dataset alone, or on several, each given once; all if none is given."""
     method: str = "PMM-Synth"
     """What to train: PMM-Synth or a method it is compared with."""
     preset: Literal["paper", "small", "tiny"] = "small"
@@ -146,7 +148,7 @@ class Train(Verb):
             raise UsageError(
                 f"found {first_message(error)}; expected settings that fit together; correct it"
             ) from error
-        store = Store(self.store)
+        store = Store(self.store, self.dataset)
         if self.dry_run:
             self.reporter.say(describe(store, config.resolved(), processes=self.devices))
             return 0
@@ -162,7 +164,8 @@ class Train(Verb):
             value = getattr(self, option.name)
             if option.name not in ("store", "devices") and value != option.default:
                 flag = f"--{option.name.replace('_', '-')}"
-                arguments += [flag] if value is True else [flag, str(value)]
+                values = value if isinstance(value, tuple) else (value,)
+                arguments += [flag] if value is True else [word for v in values for word in (flag, str(v))]
         return arguments
 
 
@@ -264,7 +267,7 @@ class Evaluate(Verb):
     out: Path
     """Folder for scores.jsonl, tables and figures."""
     model: UseAppendAction[tuple[str, ...]] = ()
-    """A model as NAME=FOLDER or FOLDER; give it once per model."""
+    """A method as NAME=FOLDER or FOLDER, or NAME=FOLDER,FOLDER,... of models of one dataset each; once per method."""
     tasks: str = "paper"
     """paper, grid (every source set to every target), or tasks such as "T1->T1C, T1+T2->FLAIR"."""
     split: Literal["train", "val", "test"] = "test"
@@ -286,8 +289,9 @@ class Evaluate(Verb):
             label = name if equals else "PMM-Synth"
             if label in methods:
                 raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
-            stored = StoredMethod.of(Synthesizer.load(folder if equals else text, self.device), store)
-            methods[label] = Method(stored, stored.model.card.digest, stored.tasks)
+            folders = (folder if equals else text).split(",")
+            stored = StoredMethod.of([Synthesizer.load(f, self.device) for f in folders], store)
+            methods[label] = Method(stored, stored.digest, stored.tasks)
         return evaluate(
             store,
             methods,

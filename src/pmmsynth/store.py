@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, Val
 
 from pmmsynth.atomic import replacing_folder, sha256, write_json
 from pmmsynth.case import FolderName, Split
-from pmmsynth.errors import BadInput
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import check_modalities
 from pmmsynth.volume import Grid
@@ -211,9 +211,15 @@ def check_datasets(pairs: Sequence[tuple[int, str]]) -> None:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of prepared cases."""
+    """A folder of prepared cases.
+
+    Args:
+        root: What `prepare` wrote.
+        only: Names of the datasets to take, the others are left aside; none means all.
+    """
 
     root: Path
+    only: tuple[str, ...] = ()
 
     @cached_property
     def record(self) -> StoreRecord:
@@ -221,11 +227,23 @@ class Store:
         if not path.is_file():
             raise BadInput(f"no store.json in {self.root}", "a prepared store", "run pmmsynth prepare first")
         try:
-            return StoreRecord.model_validate_json(path.read_bytes())
+            record = StoreRecord.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise BadInput(
                 f"{path}: {first_message(error)}", "a store of this version", "run pmmsynth prepare again"
             ) from error
+        return self._part(record) if self.only else record
+
+    def _part(self, record: StoreRecord) -> StoreRecord:
+        """The record of the chosen datasets alone, with ids 0, 1, ..."""
+        known = [d.name for d in record.datasets]
+        if unknown := [name for name in self.only if name not in known]:
+            raise UsageError(f"found dataset {unknown[0]!r}; expected one of {', '.join(known)}; choose one of them")
+        chosen = [d for d in record.datasets if d.name in self.only]
+        datasets = tuple(d.model_copy(update={"id": number}) for number, d in enumerate(chosen))
+        names = {m for d in chosen for m in d.modalities}
+        modalities = tuple(m for m in record.modalities if m in names)
+        return record.model_copy(update={"datasets": datasets, "modalities": modalities})
 
     def cases(self, split: Split | None = None, dataset: str | None = None) -> Iterator[PreparedCase]:
         """Prepared cases in order of dataset id and name."""

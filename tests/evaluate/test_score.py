@@ -137,8 +137,8 @@ def test_another_store_is_refused(run, path):
 
 
 def test_a_method_that_cannot_do_a_task_has_no_row(run, path):
-    run({"a": Method(Spy(), "d", tasks=("T1->FLAIR",))}, tasks=["T1->FLAIR", *TASK])
-    assert {r.task for r in read_scores(path)} == {"T1->FLAIR"}
+    run({"a": Method(Spy(), "d", tasks={"glioma": ("T1->FLAIR",)})}, tasks=["T1->FLAIR", *TASK])
+    assert {(r.dataset, r.task) for r in read_scores(path)} == {("glioma", "T1->FLAIR")}
 
 
 def test_a_failing_case_is_reported_and_the_rest_done(run, path, quiet):

@@ -114,6 +114,17 @@ def test_datasets_part_ways_in_training(store: Store, tmp_path: Path) -> None:
     assert (made[0] - made[1]).abs().max() > 1e-3
 
 
+def test_one_dataset_of_the_store_alone(store: Store, tmp_path: Path) -> None:
+    """Its id becomes 0, and the model knows no modality the others had."""
+    alone = Store(store.root, ("B",))
+    _, card = load_model(train(alone, tmp_path / "run", tiny(), reporter=QUIET))
+    assert [(d.id, d.name) for d in card.datasets] == [(0, "B")]
+    assert card.modalities == ("T1", "FLAIR", "ADC")
+    assert card.training["cases"] == {"B": 2}
+    with pytest.raises(UsageError, match=r"dataset 'C'; expected one of A, B"):
+        train(Store(store.root, ("B", "C")), tmp_path / "other", tiny(), reporter=QUIET)
+
+
 def test_validation_tasks_are_fixed(store: Store) -> None:
     assert [str(t) for t in default_tasks(("T1", "T2", "FLAIR"))] == [
         *("T2+FLAIR->T1", "T2->T1"),

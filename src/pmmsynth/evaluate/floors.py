@@ -40,12 +40,13 @@ class Floors:
         constant, *slopes = self.fits.coefficients(case.dataset, sources, target)
         return (constant + np.tensordot(slopes, images, axes=1)).astype(np.float32)
 
-    def methods(self, tasks: Iterable[Task]) -> dict[str, Method]:
-        """Name to method, able to do those of `tasks` that some training case could teach."""
-        able = [t for t in tasks if self.fits.having("", (*t.sources, t.target))]
+    def methods(self, wanted: Iterable[Task], datasets: Iterable[str]) -> dict[str, Method]:
+        """Name to method, able to do those of `wanted` that some training case could teach."""
+        able = [t for t in wanted if self.fits.having("", (*t.sources, t.target))]
         names = frozenset(str(t) for t in able)
+        tasks = dict.fromkeys(datasets, names)
         functions = (self.copy, self.mean_image, self.regression)
-        return {name: Method(f, self.digest, names) for name, f in zip(FLOORS, functions, strict=True)}
+        return {name: Method(f, self.digest, tasks) for name, f in zip(FLOORS, functions, strict=True)}
 
 
 def fit_floors(store: Store, reporter: Reporter) -> Floors:

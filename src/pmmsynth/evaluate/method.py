@@ -1,6 +1,6 @@
 """What can be scored: a function from the given sequences of a case to the wanted one. It never sees the truth."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,15 +37,16 @@ class Method:
     Attributes:
         synthesize: The function.
         digest: Identifies weights or fit; scores of another digest are never mixed with it.
-        tasks: Those it can do, as text; None means all. Others leave their cell empty.
+        tasks: Per dataset those it can do, as text; None means all of all. Others leave their cell empty.
     """
 
     synthesize: Synthesize
     digest: str
-    tasks: Collection[str] | None = None
+    tasks: Mapping[str, Collection[str]] | None = None
 
-    def can(self, task: Task) -> bool:
-        return self.tasks is None or str(task) in self.tasks
+    def can(self, task: Task, dataset: str) -> bool:
+        """Whether it does a task in a dataset."""
+        return self.tasks is None or str(task) in self.tasks.get(dataset, ())
 
     def run(self, images: Stack, modalities: tuple[str, ...], task: Task, case: CaseRecord, brain: Mask) -> Stack:
         """Synthesize from a copy of the sources alone; in [0, 1] and 0 outside the brain.

@@ -55,7 +55,7 @@ def evaluate(
     taken = set(methods) & set(FLOORS)
     if taken:
         raise UsageError(f"found a method named {taken.pop()!r}; expected a name no floor has; choose another name")
-    floors = fit_floors(store, reporter).methods(_all_tasks(store, tasks))
+    floors = fit_floors(store, reporter).methods(_all_tasks(store, tasks), [d.name for d in store.record.datasets])
     every = {**methods, **floors}
     path = out / "scores.jsonl"
     outcome = score(
@@ -102,7 +102,8 @@ def panel_rows(case: PreparedCase, methods: Mapping[str, Method], tasks: Selecti
     wanted = tasks_for(record.modalities, "paper" if tasks == "grid" else tasks)
     rows = []
     for task in wanted[:PANEL_TASKS]:
-        made = {n: m.run(images, record.modalities, task, record, brain)[0] for n, m in methods.items() if m.can(task)}
+        able = {name: method for name, method in methods.items() if method.can(task, record.dataset)}
+        made = {name: method.run(images, record.modalities, task, record, brain)[0] for name, method in able.items()}
         inputs = [images[record.modalities.index(s), 0] for s in task.sources]
         truth = images[record.modalities.index(task.target), 0]
         rows.append(PanelRow(record.dataset, task, inputs, truth, made, lesion))

@@ -169,9 +169,11 @@ class _Work:
 def _missing(
     case: PreparedCase, wanted: Iterable[Task], methods: Mapping[str, Method], done: set[tuple[str, str, str, str]]
 ) -> list[tuple[Task, Mapping[str, Method]]]:
+    dataset = case.record.dataset
+
     def left(task: Task) -> dict[str, Method]:
-        place = (case.record.dataset, case.record.case, str(task))
-        return {name: method for name, method in methods.items() if method.can(task) and (name, *place) not in done}
+        able = {name: method for name, method in methods.items() if method.can(task, dataset)}
+        return {n: m for n, m in able.items() if (n, dataset, case.record.case, str(task)) not in done}
 
     return [(task, todo) for task in wanted if (todo := left(task))]
 

@@ -1,5 +1,7 @@
-"""A model on prepared cases of a store: what evaluation calls."""
+"""Models on prepared cases of a store: what evaluation calls."""
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,48 +18,72 @@ from pmmsynth.store import CaseRecord, Store
 
 @dataclass(frozen=True)
 class StoredMethod:
-    """A trained model as a method of the comparison: given slices of a prepared case to wanted slices."""
+    """A method of the comparison, given slices of a prepared case to wanted slices, and the model of each dataset.
 
-    model: Synthesizer
+    All datasets have the same model where it was trained on all of them, each its own where one was trained per
+    dataset.
+    """
+
+    models: Mapping[str, Synthesizer]
 
     @classmethod
-    def of(cls, model: Synthesizer, store: Store) -> "StoredMethod":
-        """Make sure the model knows the store's datasets and was trained on slices like the store's.
+    def of(cls, models: Sequence[Synthesizer], store: Store) -> "StoredMethod":
+        """Find the model of every dataset of the store, trained on slices like the store's.
 
         Raises:
-            UsageError: If model and store do not fit together.
+            UsageError: If models and store do not fit together: other slices, a dataset of none or of several models.
         """
-        ours, theirs = (model.card.matrix, model.card.inplane_mm), (store.record.matrix, store.record.inplane_mm)
-        if ours != theirs:
-            raise UsageError(
-                f"found a model for {ours[0]} pixels of {ours[1]:g} mm and a store of {theirs[0]} pixels of "
-                f"{theirs[1]:g} mm; expected the same; prepare a store with --matrix {ours[0]} --inplane-mm {ours[1]:g}"
-            )
-        for entry in store.record.datasets:
-            model.card.dataset(entry.name)
-        return cls(model)
+        theirs = store.record.matrix, store.record.inplane_mm
+        for model in models:
+            ours = model.card.matrix, model.card.inplane_mm
+            if ours != theirs:
+                raise UsageError(
+                    f"found a model for {ours[0]} pixels of {ours[1]:g} mm and a store of {theirs[0]} pixels of "
+                    f"{theirs[1]:g} mm; expected the same; prepare a store with --matrix {ours[0]} --inplane-mm "
+                    f"{ours[1]:g}"
+                )
+        return cls({entry.name: _of_dataset(models, entry.name) for entry in store.record.datasets})
 
     @property
-    def tasks(self) -> frozenset[str]:
-        """What the model can be asked: every task among its modalities."""
-        return frozenset(str(task) for task in all_tasks(self.model.card.modalities) if self.model.card.can(task))
+    def tasks(self) -> dict[str, frozenset[str]]:
+        """Per dataset what its model can be asked: tasks among the model's modalities."""
+        return {
+            dataset: frozenset(str(task) for task in all_tasks(model.card.modalities) if model.card.can(task))
+            for dataset, model in self.models.items()
+        }
+
+    @property
+    def digest(self) -> str:
+        """Of all models."""
+        digests = list(dict.fromkeys(model.card.digest for model in self.models.values()))
+        return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     def __call__(
         self, images: NDArray[np.float32], sources: tuple[str, ...], target: str, case: CaseRecord
     ) -> NDArray[np.float32]:
         """Synthesize (slice, row, column) from (source, slice, row, column)."""
-        card = self.model.card
+        model = self.models[case.dataset]
+        card = model.card
         stack = torch.zeros((images.shape[1], len(card.modalities), *images.shape[2:]))
         for name, image in zip(sources, images, strict=True):
             stack[:, card.modalities.index(name)] = torch.from_numpy(np.asarray(image, np.float32))
         outputs = predict(
-            self.model.generator,
+            model.generator,
             card,
             stack,
             sources=sources,
             dataset=case.dataset,
             targets=(target,),
-            device=self.model.device,
-            slices_at_once=slices_within(self.model.memory, card, stack=len(stack)),
+            device=model.device,
+            slices_at_once=slices_within(model.memory, card, stack=len(stack)),
         )
         return outputs[:, card.modalities.index(target)].numpy()
+
+
+def _of_dataset(models: Sequence[Synthesizer], dataset: str) -> Synthesizer:
+    having = [model for model in models if dataset in [d.name for d in model.card.datasets]]
+    if len(having) > 1:
+        raise UsageError(f"found {len(having)} models that know dataset {dataset}; expected one; leave the others out")
+    if not having:
+        models[0].card.dataset(dataset)  # says which it knows
+    return having[0]

@@ -1,0 +1,81 @@
+"""Paired tests against values known in closed form, Holm's correction by hand, intervals that cover."""
+
+import numpy as np
+import pytest
+
+from pmmsynth.evaluate.score import Score
+from pmmsynth.evaluate.significance import differences, holm
+
+
+def score(method: str, case: int, psnr: float, task: str = "T1->T2", dataset: str = "A") -> Score:
+    return Score(
+        method=method,
+        digest="d",
+        dataset=dataset,
+        case=f"c{case:02d}",
+        split="test",
+        task=task,
+        target=task.partition("->")[2],
+        protocol="paper-v1",
+        region="crop",
+        psnr=psnr,
+        ssim=psnr / 100,
+        mae=0.0,
+        n_slices=3,
+    )
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # times 3, 1, 2, 4; never falls
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_always_better_has_the_smallest_p_there_is() -> None:
+    """Six differences of one sign: 2 / 2**6 by the signed-rank test."""
+    rows = [score(m, c, 30 + c + (1 + 0.1 * c) * (m == "ours")) for m in ("ours", "other") for c in range(6)]
+    (found,) = differences(rows, "ours").values()
+    assert (found.n, found.p) == (6, pytest.approx(2 / 64))
+    assert found.mean == pytest.approx(1.25)
+    assert 1 < found.low < found.mean < found.high < 1.5
+    assert not found.within
+    (mirror,) = differences(rows, "other").values()
+    assert (mirror.mean, mirror.p) == (pytest.approx(-1.25), found.p)
+
+
+def test_comparisons_are_corrected_together() -> None:
+    rows = [
+        score(m, c, 30 + gain * (1 + 0.1 * c), task)
+        for task in ("T1->T2", "T2->T1")
+        for m, gain in (("ours", 1), ("b", 0), ("c", -1))
+        for c in range(6)
+    ]
+    found = differences(rows, "ours")
+    assert set(found) == {("A", t, m) for t in ("T1->T2", "T2->T1") for m in ("b", "c")}
+    assert all(d.p == pytest.approx(4 * 2 / 64) for d in found.values())
+
+
+def test_equal_scores_and_single_cases() -> None:
+    rows = [score(m, 0, 30.0) for m in ("ours", "other")]
+    (found,) = differences(rows, "ours").values()
+    assert (found.n, found.mean, found.p) == (1, 0.0, 1.0)
+    assert np.isnan(found.low)
+    assert found.within
+
+
+def test_only_shared_cases_count() -> None:
+    rows = [score("ours", c, 31.0 + c) for c in range(5)] + [score("other", c, 30.0) for c in (1, 3)]
+    (found,) = differences(rows, "ours").values()
+    assert (found.n, found.mean) == (2, 3.0)
+    assert differences(rows, "nobody") == {}
+
+
+def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(60):
+        values = rng.normal(0.3, 1, 20)
+        rows = [score("ours", c, 30 + v) for c, v in enumerate(values)] + [score("b", c, 30.0) for c in range(20)]
+        (found,) = differences(rows, "ours").values()
+        covered += found.low < 0.3 < found.high
+    assert 50 <= covered <= 60

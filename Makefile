@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test fast lint clean
+COHORT ?= experiments/glioma.toml
+BUDGET ?= 12
+OUT ?= runs/paper
+
+.PHONY: demo test fast paper lint clean
 
 demo: $(INSTALLED)  ## simulate, prepare, train, synthesize, evaluate: one page, under ten minutes
 	$(BIN)/pmmsynth demo --out demo
@@ -14,6 +18,11 @@ test: lint  ## style, types and every test
 
 fast: $(INSTALLED)  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+paper: $(INSTALLED)  ## every method on a cohort at one budget: make paper COHORT=cohorts.toml BUDGET=12 OUT=runs/paper
+	$(BIN)/pmmsynth prepare $(COHORT) --out $(OUT)/store $(PREPARE)
+	$(BIN)/python experiments/comparison.py $(OUT)/store $(OUT) --epochs $(BUDGET)
+	$(BIN)/python experiments/tables.py $(OUT)
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .

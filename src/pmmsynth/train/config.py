@@ -39,6 +39,7 @@ class TrainConfig:
         precision: "bf16-mixed", "32-true", or "auto": bf16 where the hardware computes in it.
         fuse: Whether to compile the work between convolutions; "auto": where there is a compiler.
         seed: Of weights, order and conditions.
+        shrink: Whether each task is drawn towards regression in the end, as far as that helps the validation cases.
         validation_tasks: As "T1+T2->FLAIR"; none means every target from all others and from the first other.
         validate_every: Epochs between validations.
         checkpoint_seconds: Time between checkpoints; there is one after each epoch besides.
@@ -56,6 +57,7 @@ class TrainConfig:
     precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
     fuse: bool | Literal["auto"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    shrink: bool = True
     validation_tasks: tuple[str, ...] = ()
     validate_every: int = 1
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 120.0

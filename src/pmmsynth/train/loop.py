@@ -51,7 +51,7 @@ def train(
 
     Returns:
         The model folder with the weights that were best on the validation cases (the last ones without such cases),
-        each task drawn towards linear regression as far as that helps these cases.
+        each task drawn towards linear regression as far as that helps these cases, unless `config.shrink` is off.
 
     Raises:
         BadInput: If the store has no training case or the checkpoint is damaged.
@@ -82,7 +82,7 @@ def train(
             _epoch(run, record, last, stop, advance)
             _after_epoch(run, record, out, reporter)
             run.save(last)
-    if fabric.is_global_zero:
+    if fabric.is_global_zero and config.shrink:
         shrink_model(out / "model", store, run.validation, fabric, reporter)
     fabric.barrier()
     reporter.say(f"model: {out / 'model'}", model=out / "model")

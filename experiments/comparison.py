@@ -1,0 +1,108 @@
+"""Train every method of the comparison on one prepared cohort at one budget, and score all of them alike.
+
+Usage: python experiments/comparison.py STORE OUT [--epochs 12] [--seeds 0] [--only "MM-GAN,FTN"]
+
+The budget is the same for every method: epochs over the training slices of the cohort. A method trained per dataset
+(MM-GAN, MM-Synth, ResViT, as in the paper) has one model for each, which together see every slice as often as the one
+model of the others. Networks are scored alone, none is drawn towards regression. What is there is not done again:
+deleting a run's folder and its rows in scores.jsonl redoes that method only.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+
+from pmmsynth.console import Reporter, clock
+from pmmsynth.evaluate import Method, evaluate
+from pmmsynth.infer import StoredMethod, Synthesizer
+from pmmsynth.store import Store
+from pmmsynth.train import TrainConfig, small, train
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A column of the tables.
+
+    Attributes:
+        method: A name in METHODS.
+        per_dataset: Whether it is trained on each dataset alone.
+        batch_size: Of its steps; None for the usual one.
+    """
+
+    method: str
+    per_dataset: bool = False
+    batch_size: int | None = None
+
+
+ENTRIES = {
+    "MM-GAN": Entry("MM-GAN", per_dataset=True),
+    "MM-Synth": Entry("MM-Synth", per_dataset=True),
+    "ResViT": Entry("ResViT", per_dataset=True),
+    "pFLSynth": Entry("pFLSynth"),
+    "FTN": Entry("FTN"),
+    "w/o PFM": Entry("PMM-Synth w/o PFM"),
+    "PMM-Synth": Entry("PMM-Synth"),
+    "w/o PFM, per dataset": Entry("PMM-Synth w/o PFM", per_dataset=True),
+    "PMM-Synth, B = 1": Entry("PMM-Synth", batch_size=1),
+}
+"""Tables 1 and 2, then what Fig. 2d adds."""
+
+
+def main(store: Path, out: Path, epochs: int = 12, seeds: tuple[int, ...] = (0,), only: str = "") -> None:
+    """Train what is missing, then score what is missing."""
+    reporter = Reporter()
+    whole = Store(store)
+    wanted = [name.strip() for name in only.split(",")] if only else list(ENTRIES)
+    for seed in seeds:
+        methods = {}
+        for name in wanted:
+            folders = runs(whole, out, name, epochs, seed, reporter)
+            models = [alone(Synthesizer.load(folder)) for folder in folders]
+            stored = StoredMethod.of(models, whole)
+            methods[name] = Method(stored, stored.digest, stored.tasks)
+        evaluate(whole, methods, out=out / f"seed{seed}" / "evaluation", reporter=reporter, command=" ".join(wanted))
+
+
+def runs(store: Store, out: Path, name: str, epochs: int, seed: int, reporter: Reporter) -> list[Path]:
+    """Train the models of one entry; their run folders."""
+    entry = ENTRIES[name]
+    config = settings(entry, epochs, seed)
+    parts: Sequence[tuple[str, ...]] = [(d.name,) for d in store.record.datasets] if entry.per_dataset else [()]
+    folders = []
+    for part in parts:
+        folder = run_folder(out / f"seed{seed}", name) / "-".join(part or ("all",))
+        train(Store(store.root, part), folder, config, reporter=reporter)
+        folders.append(folder)
+    reporter.say(f"{name}: {clock(sum(map(seconds, folders)))} of training")
+    return folders
+
+
+def settings(entry: Entry, epochs: int, seed: int) -> TrainConfig:
+    """Preset `small` of the method over the budget."""
+    config = replace(small(entry.method).lasting(epochs), seed=seed, shrink=False)
+    return replace(config, batch_size=entry.batch_size) if entry.batch_size else config
+
+
+def alone(model: Synthesizer) -> Synthesizer:
+    """The network without what draws it towards regression."""
+    return replace(model, card=model.card.model_copy(update={"shrinkage": {}}))
+
+
+def seconds(run: Path) -> float:
+    """What the steps of a run took."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps = [(row["global_step"], row["seconds_per_step"]) for row in rows if "seconds_per_step" in row]
+    before = [0, *(step for step, _ in steps)]
+    return sum((step - last) * each for (step, each), last in zip(steps, before, strict=False))
+
+
+def run_folder(seed: Path, name: str) -> Path:
+    """Where the runs of an entry are, by its name without what a file system minds."""
+    return seed / "runs" / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

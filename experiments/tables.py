@@ -1,0 +1,140 @@
+"""Tables 1 and 2 of the comparison with paired tests, and the ablation of Fig. 2d: pure functions of scores.jsonl.
+
+Usage: python experiments/tables.py OUT   (the OUT of experiments/comparison.py)
+"""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from comparison import run_folder, seconds
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pmmsynth.atomic import replacing, write_text
+from pmmsynth.evaluate import FLOORS, Score, read_scores
+from pmmsynth.evaluate.significance import Difference, Measure, differences
+from pmmsynth.evaluate.tables import columns, markdown, rows
+from pmmsynth.evaluate.tasks import MANY_TO_ONE, ONE_TO_ONE
+from pmmsynth.metrics import PROTOCOL
+
+OURS = "PMM-Synth"
+ABLATION = ("w/o PFM, per dataset", "w/o PFM", "PMM-Synth, B = 1", OURS)
+"""Fig. 2d, from left to right."""
+DIGITS: dict[Measure, int] = {"psnr": 2, "ssim": 3}
+
+
+def main(out: Path) -> None:
+    scores = over_seeds(out)
+    main_columns = [s for s in scores if s.method not in ABLATION or s.method in (OURS, "w/o PFM")]
+    for number, tasks in ((1, ONE_TO_ONE), (2, MANY_TO_ONE)):
+        chosen = [s for s in main_columns if s.task in tasks]
+        write_text(out / f"table{number}.md", f"{markdown(chosen)}\n{standing(chosen)}\n{against(chosen)}")
+    with replacing(out / "fig2d.png") as temporary:
+        FigureCanvasAgg(ablation(scores, out)).print_png(str(temporary))
+
+
+def over_seeds(out: Path) -> list[Score]:
+    """The scores of each case, averaged over the seeds that have it."""
+    found: dict[tuple[str, ...], list[Score]] = defaultdict(list)
+    for path in sorted(out.glob("seed*/evaluation/scores.jsonl")):
+        for score in read_scores(path):
+            found[(*score.key, score.protocol)].append(score)
+    return [
+        same[0].model_copy(update={m: fmean(getattr(s, m) for s in same) for m in ("psnr", "ssim", "mae")})
+        for same in found.values()
+    ]
+
+
+def against(scores: Sequence[Score]) -> str:
+    """PMM-Synth minus each other method, row by row, with p values corrected over each table."""
+    others = [name for name in columns(scores) if name != OURS]
+    lines = []
+    for measure, digits in DIGITS.items():
+        found = differences(scores, OURS, measure=measure)
+        lines += [
+            f"{OURS} minus each method, {measure.upper()}, mean [95 % interval]; * where p < 0.05 by the paired "
+            f"Wilcoxon test, corrected after Holm over the {len(found)} comparisons of this table.",
+            "",
+            f"| dataset | task | {' | '.join(others)} |",
+            f"| --- | --- |{' ---: |' * len(others)}",
+        ]
+        for row in rows(scores):
+            cells = [_said(found.get((row.dataset, row.task, other)), digits) for other in others]
+            lines.append(f"| {row.dataset} | {row.task} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def standing(scores: Sequence[Score]) -> str:
+    """In how many rows PMM-Synth is best, or not told apart from the best, and which methods are below a floor."""
+    lines = []
+    for measure in DIGITS:
+        found = differences(scores, OURS, measure=measure)
+        table = [row for row in rows(scores) if OURS in row.cells]
+        best = level = 0
+        below = []
+        for row in table:
+            means = {name: cell.mean[measure] for name, cell in row.cells.items()}
+            top = max(means, key=lambda name: means[name])
+            best += top == OURS
+            level += top != OURS and found[row.dataset, row.task, top].within
+            floor = max(means[name] for name in FLOORS if name in means)
+            below += [
+                f"{n} ({row.dataset} {row.task})" for n, value in means.items() if n not in FLOORS and value < floor
+            ]
+        lines.append(
+            f"- {measure.upper()}: {OURS} is best in {best} of {len(table)} rows, floors included, and within the "
+            f"interval of the best in {level} more. Below a floor: {', '.join(below) or 'none'}."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def ablation(scores: Sequence[Score], out: Path) -> Figure:
+    """Mean over rows of each variant, and the time of one epoch."""
+    names = [name for name in ABLATION if name in columns(scores)]
+    table = [row for row in rows([s for s in scores if s.method in names], PROTOCOL) if set(names) <= set(row.cells)]
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for axis, measure in zip(axes, DIGITS, strict=False):
+        values = [fmean(row.cells[name].mean[measure] for row in table) for name in names]
+        axis.bar(names, values, color="#4c78a8")
+        spread = max(values) - min(values) or 1.0
+        axis.set(
+            ylabel=f"{measure.upper()}, mean of {len(table)} rows",
+            ylim=(min(values) - spread, max(values) + spread / 2),
+        )
+        axis.bar_label(axis.containers[0], [f"{v:.{DIGITS[measure]}f}" for v in values])
+    times = [epoch_seconds(out, name) for name in names]
+    axes[2].bar(names, times, color="#f58518")
+    axes[2].set(ylabel="seconds per epoch")
+    axes[2].bar_label(axes[2].containers[0], [f"{t:.0f}" for t in times])
+    for axis in axes:
+        axis.tick_params("x", labelrotation=20)
+    return figure
+
+
+def epoch_seconds(out: Path, name: str) -> float:
+    """Mean over seeds of the time all models of an entry take for one epoch."""
+    found = []
+    for seed in sorted(out.glob("seed*")):
+        if runs := sorted(path.parent for path in run_folder(seed, name).glob("*/metrics.jsonl")):
+            epochs = json.loads((runs[0] / "model" / "model.json").read_text(encoding="utf-8"))["training"]["epochs"]
+            found.append(sum(map(seconds, runs)) / epochs)
+    return fmean(found)
+
+
+def _said(found: Difference | None, digits: int) -> str:
+    if found is None:
+        return "–"
+    star = "*" if found.p < 0.05 else ""
+    return f"{found.mean:+.{digits}f}{star} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))

@@ -10,7 +10,10 @@ from jaxtyping import install_import_hook
 torch.set_num_threads(1)  # the same sums in the same order on every machine, and no waiting between small ones
 
 if "pmmsynth" not in sys.modules:  # shapes are checked in tests, not in use
-    install_import_hook(["pmmsynth.nets", "pmmsynth.losses", "pmmsynth.data", "pmmsynth.predict"], "beartype.beartype")
+    install_import_hook(
+        ["pmmsynth.nets", "pmmsynth.baselines", "pmmsynth.losses", "pmmsynth.data", "pmmsynth.predict"],
+        "beartype.beartype",
+    )
 
 from phantoms import COHORT, make_store
 from pmmsynth.store import Store

@@ -152,7 +152,7 @@ def two_names(folder):
 SPOILT_CARDS = {
     "unknown key": (lambda f: edit(f, pickle="model.pkl"), "pickle: Extra inputs"),
     "other format": (lambda f: edit(f, format=2), "format: Input should be 1"),
-    "other method": (lambda f: edit(f, method="GAN"), "method 'GAN' is none of PMM-Synth"),
+    "other method": (lambda f: edit(f, method="GAN"), "method 'GAN' is none of MM-GAN, "),
     "not json": (lambda f: (f / CARD).write_text("{"), "Invalid JSON"),
     "not text": (lambda f: (f / CARD).write_bytes(b"\xff\xfe\x00"), CARD),
     "a list": (lambda f: (f / CARD).write_text("[]"), CARD),

@@ -76,8 +76,9 @@ def generator_loss(
     synthesis = synthesis_loss(outputs, truth, sources, available)
     reconstruction = reconstruction_loss(outputs, truth, sources)
     adversarial = adversarial_loss(fake)
-    total = weights.synthesis * synthesis + weights.reconstruction * reconstruction
-    total = total + weights.adversarial * adversarial  # Eq. 5
+    terms = {"synthesis": synthesis, "reconstruction": reconstruction, "adversarial": adversarial}
+    weighted = [weight * terms[name] for name, weight in vars(weights).items() if weight]
+    total = sum(weighted, start=torch.zeros(()))  # Eq. 5
     return GeneratorLoss(total, synthesis, reconstruction, adversarial)
 
 

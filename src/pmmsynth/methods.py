@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 from torch import nn
 
+from pmmsynth.baselines.ftn import FTNArchitecture
+from pmmsynth.baselines.mm_gan import ImplicitConditioning, MMGANArchitecture, StackDiscriminator
+from pmmsynth.baselines.mm_synth import EveryLatent, MMSynthArchitecture
+from pmmsynth.baselines.pflsynth import PairDiscriminators, PFLSynthArchitecture, SourceBeside
+from pmmsynth.baselines.resvit import ResViTArchitecture, StackPatchGAN, WholeStack
 from pmmsynth.losses import LossWeights
 from pmmsynth.manifest import first_message
 from pmmsynth.nets import Architecture, Discriminators, PMMSynthArchitecture
-from pmmsynth.objective import Objective
+from pmmsynth.objective import Objective, OneToOne
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,59 @@ class Method:
 
 
 OURS = "PMM-Synth"
-_SIZES: tuple[Mapping[str, int], Mapping[str, int]] = (
-    {"width": 16},
-    {"width": 4, "residual_blocks": 1, "embedding": 8},
-)
 METHODS: dict[str, Method] = {
-    OURS: Method(PMMSynthArchitecture(), *_SIZES),
-    "PMM-Synth w/o PFM": Method(PMMSynthArchitecture(personalized=False), *_SIZES),
+    "MM-GAN": Method(
+        MMGANArchitecture(),
+        small={},
+        tiny={"width": 4},
+        adversary=StackDiscriminator,
+        objective=ImplicitConditioning,
+        weights=LossWeights(synthesis=0.9, reconstruction=0.0, adversarial=0.1),
+    ),
+    "MM-Synth": Method(
+        MMSynthArchitecture(),
+        small={"width": 8, "latent": 4},
+        tiny={"width": 4, "latent": 4},
+        adversary=None,
+        objective=EveryLatent,
+        weights=LossWeights(synthesis=1.0, reconstruction=0.0, adversarial=0.0),
+    ),
+    "ResViT": Method(
+        ResViTArchitecture(),
+        small={"width": 24, "hidden": 192, "heads": 3},
+        tiny={"width": 4, "hidden": 8, "heads": 2, "layers": 1},
+        adversary=StackPatchGAN,
+        objective=WholeStack,
+        weights=LossWeights(synthesis=200.0, reconstruction=200.0, adversarial=1.0),  # 100 on [-1, 1]
+    ),
+    "pFLSynth": Method(
+        PFLSynthArchitecture(),
+        small={"width": 32},
+        tiny={"width": 4, "latent": 8},
+        adversary=PairDiscriminators,
+        objective=SourceBeside,
+        weights=LossWeights(synthesis=200.0, reconstruction=0.0, adversarial=1.0),  # 100 on [-1, 1]
+        one_to_one=True,
+    ),
+    "FTN": Method(
+        FTNArchitecture(),
+        small={},
+        tiny={"width": 2},
+        adversary=None,
+        objective=OneToOne,
+        weights=LossWeights(synthesis=1.0, reconstruction=0.0, adversarial=0.0),
+        one_to_one=True,
+    ),
+    "PMM-Synth w/o PFM": Method(
+        PMMSynthArchitecture(personalized=False),
+        small={"width": 16},
+        tiny={"width": 4, "residual_blocks": 1, "embedding": 8},
+    ),
+    OURS: Method(
+        PMMSynthArchitecture(),
+        small={"width": 16},
+        tiny={"width": 4, "residual_blocks": 1, "embedding": 8},
+    ),
 }
 
 

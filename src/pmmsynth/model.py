@@ -26,7 +26,6 @@ from pmmsynth.manifest import first_message
 from pmmsynth.methods import METHODS, OURS, architecture_of
 from pmmsynth.modality import Task, check_modalities
 from pmmsynth.nets import Architecture, Generator
-from pmmsynth.nets.fuse import channels_last
 from pmmsynth.store import Intensity, check_datasets
 from pmmsynth.tensors import Available
 
@@ -191,17 +190,18 @@ def load_model(folder: Path) -> tuple[Generator, ModelCard]:
     if sha256(folder / WEIGHTS) != card.weights_sha256:
         raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", REMEDY)
     try:
-        weights = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS).items()}  # aligned in memory
+        weights = load_file(folder / WEIGHTS)
     except (SafetensorError, KeyError, RuntimeError) as error:  # KeyError: a number format torch has not
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise BadInput(f"{folder / WEIGHTS}: {reason}", "a safetensors file", REMEDY) from error
     with torch.device("meta"):  # shapes only: no memory, no random numbers
         generator = card.build()
-    wrong = first_difference(weights, generator.state_dict())
+    wanted = generator.state_dict()
+    wrong = first_difference(weights, wanted)
     if wrong:
         raise BadInput(f"{folder / WEIGHTS}: {wrong}", "weights of the architecture in the card", REMEDY)
-    generator.load_state_dict(weights, assign=True)
-    channels_last(generator)  # files hold plain tensors
+    placed = {name: torch.empty_strided(like.shape, like.stride(), dtype=like.dtype) for name, like in wanted.items()}
+    generator.load_state_dict({name: placed[name].copy_(tensor) for name, tensor in weights.items()}, assign=True)
     return generator.eval(), card
 
 

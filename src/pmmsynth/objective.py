@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pmmsynth.data import Batch, Condition, draw_sources
+from pmmsynth.data import Batch, Condition, draw_pair, draw_sources
 from pmmsynth.losses import LossWeights, discriminator_loss, generator_loss
 from pmmsynth.tensors import Available, Images
 
@@ -72,3 +72,11 @@ class Objective:
         both = torch.cat([batch.images, outputs])
         maps = [patches.chunk(2) for patches in self.judge(adversary, both, batch, condition)]
         return discriminator_loss([real for real, _ in maps], [fake for _, fake in maps])
+
+
+class OneToOne(Objective):
+    """One source and one target, drawn anew for every batch."""
+
+    def draw(self, available: Available, random: np.random.Generator, share: float) -> Condition:
+        """A pair, uniform over those the batch has."""
+        return draw_pair(available, random)

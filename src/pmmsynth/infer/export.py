@@ -18,7 +18,7 @@ from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task
 from pmmsynth.model import CARD, ModelCard, load_model, read_card
-from pmmsynth.nets import Generator
+from pmmsynth.nets import PMMSynth
 
 GRAPHS = "graphs.json"
 IMAGES, DATASET, MADE = "images", "dataset", "made"
@@ -85,6 +85,8 @@ def export(model: Path, out: Path, tasks: Sequence[Task], reporter: Reporter) ->
     if out.exists():
         raise UsageError(f"found {out}; expected a new folder for the graphs; choose another --out")
     network, card = load_model(model)
+    if not isinstance(network, PMMSynth):
+        raise UsageError(f"found a model of {card.method}; expected PMM-Synth, which alone is exported; choose another")
     for task in tasks:
         card.mask((*task.sources, task.target))
     with replacing_folder(out) as folder, reporter.progress("export", len(tasks)) as advance:
@@ -102,7 +104,7 @@ def export(model: Path, out: Path, tasks: Sequence[Task], reporter: Reporter) ->
 class _OneTask(nn.Module):
     """The streams of one task, from the sources alone."""
 
-    def __init__(self, network: Generator, card: ModelCard, task: Task) -> None:
+    def __init__(self, network: PMMSynth, card: ModelCard, task: Task) -> None:
         super().__init__()
         self.network = network
         self.sources = [card.modalities.index(m) for m in task.sources]

@@ -62,11 +62,13 @@ class Learner:
         """
         if self.adversary:
             self.adversary.requires_grad_(False)
-        outputs, losses = self.objective.generator_loss(self.generator, self.adversary, batch, condition)
-        self.state.generator_optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(losses["generator"])
-        average_gradients(self.fabric, self.generator)
-        self.state.generator_optimizer.step()
+        with self.fabric.autocast():  # for what a loss calls besides `forward`
+            outputs, losses = self.objective.generator_loss(self.generator, self.adversary, batch, condition)
+        if losses["generator"].requires_grad:  # else the step has nothing to teach, as a modality alone one-to-one
+            self.state.generator_optimizer.zero_grad(set_to_none=True)
+            self.fabric.backward(losses["generator"])
+            average_gradients(self.fabric, self.generator)
+            self.state.generator_optimizer.step()
 
         if self.adversary and self.state.adversary_optimizer:
             self.adversary.requires_grad_(True)

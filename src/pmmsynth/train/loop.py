@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
@@ -150,6 +151,7 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
         passed = progress.epoch + progress.step / run.scheduler.steps
         random = step_random(seed=config.seed, epoch=progress.epoch, step=progress.step)
         condition = run.learner.objective.draw(batch.available, random, passed / config.epochs)
+        torch.manual_seed(int(random.integers(2**62)) + run.fabric.global_rank)  # of dropout
         run.learner.set_rate(config.rate(passed))
         own = run.learner.step(batch, condition)
         due = run.fabric.is_global_zero and time.monotonic() - saved > config.checkpoint_seconds

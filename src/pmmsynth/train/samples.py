@@ -1,4 +1,4 @@
-"""Pictures during training: for one validation case per dataset, every target made from all other modalities."""
+"""Pictures during training: for one validation case per dataset, every target from all others, or the first of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pmmsynth.atomic import replacing
+from pmmsynth.modality import Task
 from pmmsynth.model import ModelCard
 from pmmsynth.nets import Generator
 from pmmsynth.predict import predict
@@ -20,7 +21,7 @@ WHITE = 0.6
 def write_samples(
     path: Path, generator: Generator, card: ModelCard, examples: Sequence[Example], device: torch.device
 ) -> None:
-    """One pair of rows per dataset: truth above, synthesis from all other modalities below."""
+    """Per dataset a row of truths above one of syntheses: from all other modalities or, one-to-one, from the first."""
     first = {example.dataset: example for example in reversed(examples)}
     rows = [first[d.name] for d in card.datasets if d.name in first]
     figure = Figure(figsize=(2 * len(card.modalities), 4.2 * max(len(rows), 1)), layout="constrained")
@@ -33,6 +34,8 @@ def write_samples(
         given = {m for task in example.tasks for m in (*task.sources, task.target)}
         for column, target in enumerate(card.modalities):
             others = tuple(m for m in card.modalities if m in given and m != target)
+            if others and not card.can(Task(others, target)):
+                others = others[:1]
             if target not in given or not others:
                 continue
             made = predict(

@@ -1,0 +1,103 @@
+"""The scripts of the comparison: equal budgets, nothing done twice, tables that follow from the rows."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from phantoms import make_store
+from pmmsynth.evaluate.score import Score
+from pmmsynth.store import Store
+from pmmsynth.train import tiny
+
+SCRIPTS = Path(__file__).parents[1] / "experiments"
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+def row(method: str, case: int, psnr: float, task: str = "T1->T1C") -> Score:
+    return Score(
+        method=method,
+        digest="d",
+        dataset="BraTS",
+        case=f"c{case}",
+        split="test",
+        task=task,
+        target=task.partition("->")[2],
+        protocol="paper-v1",
+        region="crop",
+        psnr=psnr,
+        ssim=psnr / 40,
+        mae=0.01,
+        n_slices=5,
+    )
+
+
+def write_rows(out: Path, seed: int, rows: list[Score]) -> None:
+    path = out / f"seed{seed}" / "evaluation" / "scores.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(r.model_dump_json() + "\n" for r in rows))
+
+
+def write_run(folder: Path, *, epochs: int, steps: list[tuple[int, float]]) -> None:
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "model.json").write_text(json.dumps({"training": {"epochs": epochs}}))
+    lines = [json.dumps({"global_step": step, "seconds_per_step": each}) for step, each in steps]
+    (folder / "metrics.jsonl").write_text("\n".join([*lines, json.dumps({"global_step": 40, "validation_psnr": 1.0})]))
+
+
+@pytest.mark.usefixtures("scripts")
+def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
+    import tables
+
+    names = {"MM-GAN": 29.0, "PMM-Synth": 31.0, "w/o PFM": 30.0, "w/o PFM, per dataset": 28.0, "regression": 29.5}
+    for seed in (0, 1):  # seeds differ by 1 dB: tables show their mean
+        rows = [row(m, c, value + 0.1 * c * (m != "PMM-Synth") + seed) for m, value in names.items() for c in range(6)]
+        write_rows(tmp_path, seed, rows)
+        for name in ("w-o-PFM--per-dataset", "w-o-PFM", "PMM-Synth"):
+            write_run(tmp_path / f"seed{seed}" / "runs" / name / "all", epochs=2, steps=[(20, 0.5), (40, 1.0)])
+    tables.main(tmp_path)
+    text = (tmp_path / "table1.md").read_text()
+    assert "**31.50 ± 0.00**" in text
+    assert "w/o PFM, per dataset" not in text, "the ablation has a figure of its own"
+    assert "PMM-Synth is best in 1 of 1 rows" in text
+    assert "Below a floor: MM-GAN (BraTS T1->T1C)." in text
+    assert "+1.75 [" in text  # against MM-GAN: 2 dB less 0.25, the mean over six cases
+    assert (tmp_path / "fig2d.png").read_bytes().startswith(b"\x89PNG")
+    assert tables.epoch_seconds(tmp_path, "PMM-Synth") == pytest.approx((20 * 0.5 + 20 * 1.0) / 2)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("scripts")
+def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import comparison
+
+    names = ("T1", "T2", "FLAIR")
+    split = [("train", names), ("train", names), ("val", names), ("test", names)]
+    store = make_store(tmp_path / "store", {"A": split, "B": split})
+    monkeypatch.setattr(comparison, "small", tiny)
+    out = tmp_path / "out"
+    asked = {"epochs": 2, "only": "MM-GAN, FTN"}
+    comparison.main(store.root, out, **asked)
+    runs = {path.parent.relative_to(out / "seed0" / "runs").as_posix() for path in out.rglob("config.toml")}
+    assert runs == {"MM-GAN/A", "MM-GAN/B", "FTN/all"}
+    last = {name: json.loads(_last(out / "seed0" / "runs" / name))["global_step"] for name in runs}
+    assert last["MM-GAN/A"] + last["MM-GAN/B"] == last["FTN/all"]
+    scores = out / "seed0" / "evaluation" / "scores.jsonl"
+    before = scores.read_bytes()
+    assert {"MM-GAN", "FTN", "regression"} == {r["method"] for r in map(json.loads, before.splitlines())} & {
+        *("MM-GAN", "FTN", "regression")
+    }
+    assert b"T1+T2->FLAIR" not in b"".join(line for line in before.splitlines() if b'"FTN"' in line)
+    monkeypatch.setattr("pmmsynth.train.learner.Learner.step", lambda *_: pytest.fail("trained again"))
+    comparison.main(store.root, out, **asked)
+    assert scores.read_bytes() == before
+    assert Store(store.root).record == store.record
+
+
+def _last(run: Path) -> str:
+    return (run / "metrics.jsonl").read_text().splitlines()[-1]

@@ -8,11 +8,13 @@ Usage: python benchmarks/bench.py OUT [--quick]
 """
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -51,13 +53,24 @@ def measure(out: Path, wanted: list[Row]) -> list[Row]:
         found = next((row for row in done if point.items() <= row.items() and _plain(row) == _plain(point)), None)
         if found is None:
             command = [sys.executable, str(HERE / "point.py"), json.dumps(point)]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+            done_now = subprocess.run(command, capture_output=True, text=True, preexec_fn=_limit)
+            if "not enough memory" in done_now.stderr:
+                answer = json.dumps({**point, "too_large": True})
+            else:
+                done_now.check_returncode()
+                answer = done_now.stdout.splitlines()[-1]
             found = json.loads(answer)
             with file.open("a", encoding="utf-8") as stream:
                 stream.write(answer + "\n")
         rows.append(found)
         print(_line(found), flush=True)
-    return rows
+    return [row for row in rows if "too_large" not in row]
+
+
+def _limit() -> None:
+    """Refuse memory there is not, rather than have the kernel choose what to kill."""
+    most = psutil.virtual_memory().available
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _value(row: Row, name: str) -> Any:
@@ -75,6 +88,8 @@ def _said(fixed: dict[str, int]) -> list[str]:
 
 def _line(row: Row) -> str:
     what = f"{row['method']} {row['preset']:5} {row['kind']:5} batch {row['batch']:2}, {row.get('sources', 3)} sources"
+    if "too_large" in row:
+        return f"{what}: takes more memory than there is"
     text = f"{what}: {row['ms_per_slice']:7.1f} ms per slice, {row['peak_gb']:4.1f} GB"
     if "share" in row:
         text += f", {row['gflops']:.0f} of {row['ceiling_gflops']:.0f} GFLOP/s = {row['share']:.0%} of the ceiling"

@@ -1,7 +1,6 @@
 """The scripts of the comparison: equal budgets, nothing done twice, tables that follow from the rows."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest

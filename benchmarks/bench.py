@@ -1,8 +1,8 @@
 """How fast training and synthesis are on this machine, against the rate of their own convolutions.
 
 Runs every measurement in a process of its own, one after the other, on an otherwise idle machine; takes about a quarter
-of an hour on two cores. Finished measurements are kept in OUT and not repeated. Prints every point, writes a
-figure and the table of docs/explanation/performance.md.
+of an hour on two cores. Finished measurements are kept in OUT and not repeated. Prints every point, writes the
+table and the figure of docs/explanation/performance.md.
 
 Usage: python benchmarks/bench.py OUT [--quick]
 """
@@ -140,9 +140,10 @@ def write_page(page: Path, text: str) -> None:
 def main(out: Path, quick: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = measure(out, points(quick))
-    draw(rows, out / "performance.png")
-    write_page(HERE.parent / "docs" / "explanation" / "performance.md", table(rows))
-    print(f"figure: {out / 'performance.png'}")
+    docs = HERE.parent / "docs"
+    draw(rows, docs / "figures" / "performance.png")
+    write_page(docs / "explanation" / "performance.md", table(rows))
+    print(f"table and figure: {docs / 'explanation' / 'performance.md'}")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from pathlib import Path
 import tyro
 
 from pmmsynth.console import Reporter, clock
-from pmmsynth.evaluate import Method, evaluate
+from pmmsynth.evaluate import PAPER, Method, evaluate
 from pmmsynth.infer import StoredMethod, Synthesizer
+from pmmsynth.modality import ordered
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig, small, train
+from pmmsynth.train.validate import default_tasks
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ def main(store: Path, out: Path, epochs: int = 12, seeds: tuple[int, ...] = (0,)
             folders = runs(whole, out, name, epochs, seed, reporter)
             models = [alone(Synthesizer.load(folder)) for folder in folders]
             stored = StoredMethod.of(models, whole)
-            methods[name] = Method(stored, stored.digest, stored.tasks)
-        evaluate(whole, methods, out=out / f"seed{seed}" / "evaluation", reporter=reporter, command=" ".join(wanted))
+            records = [folder / "metrics.jsonl" for folder in folders]
+            methods[name] = Method(stored, stored.digest, stored.tasks, stored.parameters, records)
+        scored = out / f"seed{seed}" / "evaluation"
+        evaluate(whole, methods, out=scored, tasks=tasks_of(whole), reporter=reporter, command=" ".join(wanted))
 
 
 def runs(store: Store, out: Path, name: str, epochs: int, seed: int, reporter: Reporter) -> list[Path]:
@@ -78,6 +82,26 @@ def runs(store: Store, out: Path, name: str, epochs: int, seed: int, reporter: R
         folders.append(folder)
     reporter.say(f"{name}: {clock(sum(map(seconds, folders)))} of training")
     return folders
+
+
+def never_had(store: Store) -> dict[str, tuple[str, ...]]:
+    """Per dataset the sequences that test cases have and no training case had."""
+    found = {}
+    for entry in store.record.datasets:
+        trained, tested = (
+            {m for case in store.cases(split, entry.name) for m in case.record.modalities}
+            for split in ("train", "test")
+        )
+        if tested - trained:
+            found[entry.name] = ordered(tested - trained)
+    return found
+
+
+def tasks_of(store: Store) -> list[str]:
+    """The paper's, and each sequence some dataset never had from all the others and from the first of them."""
+    targets = ordered({m for names in never_had(store).values() for m in names})
+    extra = [task for task in default_tasks(store.record.modalities) if task.target in targets]
+    return [str(task) for task in dict.fromkeys((*PAPER, *extra))]
 
 
 def settings(entry: Entry, epochs: int, seed: int) -> TrainConfig:

@@ -1,6 +1,8 @@
 """Tables 1 and 2 of the comparison with paired tests, and the ablation of Fig. 2d: pure functions of scores.jsonl.
 
-Usage: python experiments/tables.py OUT   (the OUT of experiments/comparison.py)
+Usage: python experiments/tables.py STORE OUT   (those of experiments/comparison.py)
+
+`never_had.md` is of the sequences that no training case of a dataset had, though its test cases do.
 """
 
 import json
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from comparison import run_folder, seconds
+from comparison import never_had, run_folder, seconds
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -20,6 +22,7 @@ from pmmsynth.evaluate.significance import Difference, Measure, differences
 from pmmsynth.evaluate.tables import columns, markdown, rows
 from pmmsynth.evaluate.tasks import MANY_TO_ONE, ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
+from pmmsynth.store import Store
 
 OURS = "PMM-Synth"
 ABLATION = ("w/o PFM, per dataset", "w/o PFM", "PMM-Synth, B = 1", OURS)
@@ -27,12 +30,16 @@ ABLATION = ("w/o PFM, per dataset", "w/o PFM", "PMM-Synth, B = 1", OURS)
 DIGITS: dict[Measure, int] = {"psnr": 2, "ssim": 3}
 
 
-def main(out: Path) -> None:
+def main(store: Path, out: Path) -> None:
+    """Write everything again."""
     scores = over_seeds(out)
     main_columns = [s for s in scores if s.method not in ABLATION or s.method in (OURS, "w/o PFM")]
     for number, tasks in ((1, ONE_TO_ONE), (2, MANY_TO_ONE)):
         chosen = [s for s in main_columns if s.task in tasks]
         write_text(out / f"table{number}.md", f"{markdown(chosen)}\n{standing(chosen)}\n{against(chosen)}")
+    if missing := never_had(Store(store)):
+        chosen = [s for s in main_columns if s.target in missing.get(s.dataset, ())]
+        write_text(out / "never_had.md", f"{markdown(chosen)}\n{standing(chosen)}\n{against(chosen)}")
     with replacing(out / "fig2d.png") as temporary:
         FigureCanvasAgg(ablation(scores, out)).print_png(str(temporary))
 
@@ -135,6 +142,6 @@ def _said(found: Difference | None, digits: int) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -59,13 +59,15 @@ def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
         write_rows(tmp_path, seed, rows)
         for name in ("w-o-PFM--per-dataset", "w-o-PFM", "PMM-Synth"):
             write_run(tmp_path / f"seed{seed}" / "runs" / name / "all", epochs=2, steps=[(20, 0.5), (40, 1.0)])
-    tables.main(tmp_path)
+    store = make_store(tmp_path / "store", {"BraTS": [("train", ["T1"]), ("test", ["T1", "T1C"])]})
+    tables.main(store.root, tmp_path)
     text = (tmp_path / "table1.md").read_text()
     assert "**31.50 ± 0.00**" in text
     assert "w/o PFM, per dataset" not in text, "the ablation has a figure of its own"
     assert "PMM-Synth is best in 1 of 1 rows" in text
     assert "Below a floor: MM-GAN (BraTS T1->T1C)." in text
     assert "+1.75 [" in text  # against MM-GAN: 2 dB less 0.25, the mean over six cases
+    assert "| BraTS | T1->T1C |" in (tmp_path / "never_had.md").read_text()
     assert (tmp_path / "fig2d.png").read_bytes().startswith(b"\x89PNG")
     assert tables.epoch_seconds(tmp_path, "PMM-Synth") == pytest.approx((20 * 0.5 + 20 * 1.0) / 2)
 

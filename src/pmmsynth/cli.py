@@ -289,9 +289,10 @@ class Evaluate(Verb):
             label = name if equals else "PMM-Synth"
             if label in methods:
                 raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
-            folders = (folder if equals else text).split(",")
+            folders = [Path(f) for f in (folder if equals else text).split(",")]
             stored = StoredMethod.of([Synthesizer.load(f, self.device) for f in folders], store)
-            methods[label] = Method(stored, stored.digest, stored.tasks)
+            records = [f / "metrics.jsonl" for f in folders]
+            methods[label] = Method(stored, stored.digest, stored.tasks, stored.parameters, records)
         return evaluate(
             store,
             methods,

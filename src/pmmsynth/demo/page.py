@@ -1,13 +1,11 @@
 """One self-contained HTML page of a demo run: what was learned, the table, the pictures."""
 
-import base64
 import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,13 +13,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from jinja2 import Environment
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pmmsynth.atomic import write_text
 from pmmsynth.console import clock
 from pmmsynth.evaluate import Score
+from pmmsynth.evaluate.page import embedded, embedded_figure
 from pmmsynth.evaluate.tables import Row, columns, means, rows
 from pmmsynth.infer import Written
 from pmmsynth.infer.naming import sidecar_path
@@ -65,12 +63,12 @@ def write_page(
         table=table + means(table),
         verdicts=_verdicts(table, names),
         overall=_means_of(table, names),
-        curve=_embedded_figure(_curve(folder / "run" / "metrics.jsonl")),
+        curve=embedded_figure(_curve(folder / "run" / "metrics.jsonl")),
         gallery=[_gallery(w) for w in _one_per_dataset(written)],
         panels=[
-            (p.stem.removeprefix("panel_"), _embedded(p)) for p in sorted(folder.glob("evaluation/figures/panel_*"))
+            (p.stem.removeprefix("panel_"), embedded(p)) for p in sorted(folder.glob("evaluation/figures/panel_*"))
         ],
-        sheets=[(p.stem, _embedded(p)) for p in sorted(folder.glob("simulated/*.png"))],
+        sheets=[(p.stem, embedded(p)) for p in sorted(folder.glob("simulated/*.png"))],
     )
     write_text(path, text)
     return path
@@ -135,7 +133,7 @@ def _gallery(written: Written) -> dict[str, Any]:
         )
         axis.set_axis_off()
     caption = f"{case.dataset}, {case.id}: {', '.join(targets)} made from {', '.join(case.images)}"
-    return {"caption": caption, "image": _embedded_figure(figure)}
+    return {"caption": caption, "image": embedded_figure(figure)}
 
 
 def _most_lesion(path: Path) -> NDArray[np.float64] | None:
@@ -162,13 +160,3 @@ def _axial(acquired: Volume, place: NDArray[np.float64] | None) -> NDArray[np.fl
 
 def _axial_axis(affine: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(nib.io_orientation(affine)[:, 0] == 2)[0])
-
-
-def _embedded(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _embedded_figure(figure: Figure) -> str:
-    buffer = BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -69,7 +69,7 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
         written = _whole(synthesize_cases(SavedModel.find(run), cases, made, overwrite=True, reporter=reporter))
     with stage(f"evaluate {prepared} --model {run} --out {scored}"):
         stored = StoredMethod.of([Synthesizer.load(run)], store)
-        methods = {"PMM-Synth": Method(stored, stored.digest, stored.tasks)}
+        methods = {"PMM-Synth": Method(stored, stored.digest, stored.tasks, stored.parameters, [run / "metrics.jsonl"])}
         evaluate(store, methods, out=scored, reporter=reporter)
     page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)
     write_json(out / "stages.json", [asdict(s) for s in stages])

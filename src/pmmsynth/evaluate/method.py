@@ -1,7 +1,8 @@
 """What can be scored: a function from the given sequences of a case to the wanted one. It never sees the truth."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -38,11 +39,15 @@ class Method:
         synthesize: The function.
         digest: Identifies weights or fit; scores of another digest are never mixed with it.
         tasks: Per dataset those it can do, as text; None means all of all. Others leave their cell empty.
+        parameters: Of all its models together.
+        records: `metrics.jsonl` of their training, as far as they are there.
     """
 
     synthesize: Synthesize
     digest: str
     tasks: Mapping[str, Collection[str]] | None = None
+    parameters: int = 0
+    records: Sequence[Path] = ()
 
     def can(self, task: Task, dataset: str) -> bool:
         """Whether it does a task in a dataset."""

@@ -10,9 +10,11 @@ from pmmsynth.atomic import write_text
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import UsageError
+from pmmsynth.evaluate.compute import compute
 from pmmsynth.evaluate.figures import PanelRow, heat_map, panel, save
 from pmmsynth.evaluate.floors import FLOORS, fit_floors
 from pmmsynth.evaluate.method import Method
+from pmmsynth.evaluate.page import write_page
 from pmmsynth.evaluate.score import cases_of, read_scores, score
 from pmmsynth.evaluate.tables import csv_text, markdown
 from pmmsynth.evaluate.tasks import Selection, tasks_for
@@ -48,7 +50,7 @@ def evaluate(
     reporter: Reporter,
     command: str = "",
 ) -> Evaluation:
-    """Score methods and floors and write `scores.jsonl`, `table.md`, `table.csv` and `figures/*.png` into `out`.
+    """Score methods and floors; write `scores.jsonl`, tables, figures and the page `index.html` into `out`.
 
     Tables and figures are made from all rows of `scores.jsonl`, also those of earlier calls. Arguments as in `score`.
     """
@@ -67,7 +69,8 @@ def evaluate(
     shown = [p for p in PROTOCOLS if any(s.protocol == p for s in scores)]
     write_text(out / "table.md", "\n".join(markdown(scores, p) for p in shown))
     write_text(out / "table.csv", csv_text(scores))
-    for case in figure_cases(cases_of(store, split, max_cases)):
+    cases = cases_of(store, split, max_cases)
+    for case in figure_cases(cases):
         if found := panel_rows(case, every, tasks):
             save(panel(found), out / "figures" / f"panel_{case.record.dataset}.png")
     if tasks == "grid":
@@ -78,7 +81,9 @@ def evaluate(
                         heat_map(scores, name, dataset, gain=gain),
                         out / "figures" / f"grid_{dataset}_{_file_name(name)}{suffix}.png",
                     )
-    reporter.say(f"scores, tables and figures in {out}", out=str(out), rows=len(scores))
+    costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks))
+    page = write_page(out, scores, methods, costs)
+    reporter.say(f"scores, tables and figures in {out}; open {page.resolve()}", out=str(out), rows=len(scores))
     return Evaluation(out, table, sum(outcome.results), outcome.failures, outcome.exit_code)
 
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pmmsynth.errors import UsageError
+from pmmsynth.infer.backends import TorchGenerator
 from pmmsynth.infer.memory import slices_within
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.modality import all_tasks
@@ -57,6 +58,12 @@ class StoredMethod:
         """Of all models."""
         digests = list(dict.fromkeys(model.card.digest for model in self.models.values()))
         return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        """Of all models together; 0 for exported graphs."""
+        networks = {id(m): m.generator.network for m in self.models.values() if isinstance(m.generator, TorchGenerator)}
+        return sum(p.numel() for network in networks.values() for p in network.parameters())
 
     def __call__(
         self, images: NDArray[np.float32], sources: tuple[str, ...], target: str, case: CaseRecord

@@ -9,6 +9,7 @@ from phantoms import make_store
 from pmmsynth.evaluate.score import Score
 from pmmsynth.store import Store
 from pmmsynth.train import tiny
+from score_rows import score_row
 
 SCRIPTS = Path(__file__).parents[1] / "experiments"
 
@@ -16,24 +17,6 @@ SCRIPTS = Path(__file__).parents[1] / "experiments"
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
-
-
-def row(method: str, case: int, psnr: float, task: str = "T1->T1C") -> Score:
-    return Score(
-        method=method,
-        digest="d",
-        dataset="BraTS",
-        case=f"c{case}",
-        split="test",
-        task=task,
-        target=task.partition("->")[2],
-        protocol="paper-v1",
-        region="crop",
-        psnr=psnr,
-        ssim=psnr / 40,
-        mae=0.01,
-        n_slices=5,
-    )
 
 
 def write_rows(out: Path, seed: int, rows: list[Score]) -> None:
@@ -55,7 +38,11 @@ def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
 
     names = {"MM-GAN": 29.0, "PMM-Synth": 31.0, "w/o PFM": 30.0, "w/o PFM, per dataset": 28.0, "regression": 29.5}
     for seed in (0, 1):  # seeds differ by 1 dB: tables show their mean
-        rows = [row(m, c, value + 0.1 * c * (m != "PMM-Synth") + seed) for m, value in names.items() for c in range(6)]
+        rows = [
+            score_row(m, c, value + 0.1 * c * (m != "PMM-Synth") + seed, "T1->T1C", "BraTS")
+            for m, value in names.items()
+            for c in range(6)
+        ]
         write_rows(tmp_path, seed, rows)
         for name in ("w-o-PFM--per-dataset", "w-o-PFM", "PMM-Synth"):
             write_run(tmp_path / f"seed{seed}" / "runs" / name / "all", epochs=2, steps=[(20, 0.5), (40, 1.0)])

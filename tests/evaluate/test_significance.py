@@ -3,26 +3,8 @@
 import numpy as np
 import pytest
 
-from pmmsynth.evaluate.score import Score
 from pmmsynth.evaluate.significance import differences, holm
-
-
-def score(method: str, case: int, psnr: float, task: str = "T1->T2", dataset: str = "A") -> Score:
-    return Score(
-        method=method,
-        digest="d",
-        dataset=dataset,
-        case=f"c{case:02d}",
-        split="test",
-        task=task,
-        target=task.partition("->")[2],
-        protocol="paper-v1",
-        region="crop",
-        psnr=psnr,
-        ssim=psnr / 100,
-        mae=0.0,
-        n_slices=3,
-    )
+from score_rows import score_row
 
 
 def test_holm_by_hand() -> None:
@@ -33,7 +15,7 @@ def test_holm_by_hand() -> None:
 
 def test_always_better_has_the_smallest_p_there_is() -> None:
     """Six differences of one sign: 2 / 2**6 by the signed-rank test."""
-    rows = [score(m, c, 30 + c + (1 + 0.1 * c) * (m == "ours")) for m in ("ours", "other") for c in range(6)]
+    rows = [score_row(m, c, 30 + c + (1 + 0.1 * c) * (m == "ours")) for m in ("ours", "other") for c in range(6)]
     (found,) = differences(rows, "ours").values()
     assert (found.n, found.p) == (6, pytest.approx(2 / 64))
     assert found.mean == pytest.approx(1.25)
@@ -45,7 +27,7 @@ def test_always_better_has_the_smallest_p_there_is() -> None:
 
 def test_comparisons_are_corrected_together() -> None:
     rows = [
-        score(m, c, 30 + gain * (1 + 0.1 * c), task)
+        score_row(m, c, 30 + gain * (1 + 0.1 * c), task)
         for task in ("T1->T2", "T2->T1")
         for m, gain in (("ours", 1), ("b", 0), ("c", -1))
         for c in range(6)
@@ -56,7 +38,7 @@ def test_comparisons_are_corrected_together() -> None:
 
 
 def test_equal_scores_and_single_cases() -> None:
-    rows = [score(m, 0, 30.0) for m in ("ours", "other")]
+    rows = [score_row(m, 0, 30.0) for m in ("ours", "other")]
     (found,) = differences(rows, "ours").values()
     assert (found.n, found.mean, found.p) == (1, 0.0, 1.0)
     assert np.isnan(found.low)
@@ -64,7 +46,7 @@ def test_equal_scores_and_single_cases() -> None:
 
 
 def test_only_shared_cases_count() -> None:
-    rows = [score("ours", c, 31.0 + c) for c in range(5)] + [score("other", c, 30.0) for c in (1, 3)]
+    rows = [score_row("ours", c, 31.0 + c) for c in range(5)] + [score_row("other", c, 30.0) for c in (1, 3)]
     (found,) = differences(rows, "ours").values()
     assert (found.n, found.mean) == (2, 3.0)
     assert differences(rows, "nobody") == {}
@@ -75,7 +57,9 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(60):
         values = rng.normal(0.3, 1, 20)
-        rows = [score("ours", c, 30 + v) for c, v in enumerate(values)] + [score("b", c, 30.0) for c in range(20)]
+        rows = [score_row("ours", c, 30 + v) for c, v in enumerate(values)] + [
+            score_row("b", c, 30.0) for c in range(20)
+        ]
         (found,) = differences(rows, "ours").values()
         covered += found.low < 0.3 < found.high
     assert 50 <= covered <= 60

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from compare_runs import rows, same
 
+from compare_runs import rows, same
 from no_room import files_up_to
 from phantoms import COHORT, make_store
 from pmmsynth.cli import main

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from compare_runs import rows, same
 from safetensors.torch import load_file
 
+from compare_runs import rows, same
 from phantoms import COHORT, make_store
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError

@@ -24,6 +24,8 @@ class Objective:
 
     one_pass: ClassVar[bool] = True
     """Whether the adversary sees real and made images in one pass; not where it normalizes over the batch."""
+    halved: ClassVar[bool] = False
+    """Whether the adversary's loss is halved, which slows it down beside the generator."""
 
     def __init__(self, weights: LossWeights) -> None:
         self.weights = weights
@@ -66,12 +68,13 @@ class Objective:
         """What the adversary learns from; None where the step has nothing for it."""
         if not condition.synthesized:
             return None
-        if not self.one_pass:
-            real, fake = (self.judge(adversary, images, batch, condition) for images in (batch.images, outputs))
-            return discriminator_loss(real, fake)
-        both = torch.cat([batch.images, outputs])
-        maps = [patches.chunk(2) for patches in self.judge(adversary, both, batch, condition)]
-        return discriminator_loss([real for real, _ in maps], [fake for _, fake in maps])
+        if self.one_pass:
+            both = torch.cat([batch.images, outputs])
+            maps = [patches.chunk(2) for patches in self.judge(adversary, both, batch, condition)]
+            real, fake = [true for true, _ in maps], [made for _, made in maps]
+        else:
+            real, fake = (list(self.judge(adversary, i, batch, condition)) for i in (batch.images, outputs))
+        return discriminator_loss(real, fake) * (0.5 if self.halved else 1.0)
 
 
 class OneToOne(Objective):

@@ -152,17 +152,10 @@ class PairDiscriminators(nn.Module):
 class SourceBeside(OneToOne):
     """The adversary sees the target beside the source."""
 
-    one_pass = False
+    one_pass, halved = False, True
 
     def judge(self, adversary: nn.Module, images: Images, batch: Batch, condition: Condition) -> Sequence[Tensor]:
         """The patch map of the target beside the true source."""
         (source,) = condition.sources.nonzero().flatten().tolist()
         given = batch.images[:, source : source + 1]
         return [adversary(given, images[:, i : i + 1], i) for i in condition.synthesized]
-
-    def adversary_loss(
-        self, adversary: nn.Module, outputs: Images, batch: Batch, condition: Condition
-    ) -> Tensor | None:
-        """Halved, as in the paper."""
-        loss = super().adversary_loss(adversary, outputs, batch, condition)
-        return None if loss is None else 0.5 * loss

@@ -158,7 +158,7 @@ class StackPatchGAN(nn.Module):
 class WholeStack(Objective):
     """As PMM-Synth's, with an adversary that sees the synthesized modalities beside the given ones."""
 
-    one_pass = False
+    one_pass, halved = False, True
 
     def judge(self, adversary: nn.Module, images: Images, batch: Batch, condition: Condition) -> Sequence[Tensor]:
         """One map of the stack: given modalities are the true ones, absent ones 0."""
@@ -168,10 +168,3 @@ class WholeStack(Objective):
         given = torch.where(condition.sources.to(device)[:, None, None], batch.images, 0.0)
         synthesized = (condition.targets & ~condition.sources).to(device)[:, None, None]
         return [adversary(torch.where(synthesized, images, given))]
-
-    def adversary_loss(
-        self, adversary: nn.Module, outputs: Images, batch: Batch, condition: Condition
-    ) -> Tensor | None:
-        """Halved, as in the paper."""
-        loss = super().adversary_loss(adversary, outputs, batch, condition)
-        return None if loss is None else 0.5 * loss

@@ -163,7 +163,7 @@ def rows(folder: Path) -> list[dict[str, float]]:
 def weights(folder: Path) -> torch.Tensor:
     """Of generator and discriminators, as one vector."""
     state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
-    return torch.cat([v.flatten() for part in ("generator", "discriminators") for v in state[part].values()])
+    return torch.cat([v.flatten() for part in ("generator", "adversary") for v in state[part].values()])
 
 
 def ranks(launcher: int) -> dict[int, int]:

@@ -18,7 +18,7 @@ from pmmsynth.cli import main
 from pmmsynth.console import Reporter
 from pmmsynth.data import Batch, SliceDataset
 from pmmsynth.losses import GeneratorLoss, generator_loss
-from pmmsynth.train import loop, tiny, train
+from pmmsynth.train import tiny, train
 from pmmsynth.train.learner import Learner
 
 pytestmark = pytest.mark.slow
@@ -117,7 +117,7 @@ def test_a_step_that_is_not_finite_is_not_saved_and_says_which_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(SliceDataset, "__getitem__", getitem)
-        patch.setattr(loop, "generator_loss", poisoned)
+        patch.setattr("pmmsynth.objective.generator_loss", poisoned)
         assert call(finished, run) == 70
     assert taken[2].count("slice") == EVERY_STEP.batch_size
     dataset = taken[2].split("/")[0]

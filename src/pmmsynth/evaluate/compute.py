@@ -25,7 +25,7 @@ class Compute(BaseModel):
         digest: Of the method that was measured.
         task: What it was asked.
         parameters: Of all its models together.
-        gmacs: 1e9 multiplications with an addition, of one slice.
+        gmacs: 1e9 multiplications with an addition, of the slice with most brain.
         ms: Milliseconds per slice, SLICES at once, median of REPEATS.
     """
 
@@ -75,8 +75,9 @@ def _measure(method: Method, cases: Sequence[PreparedCase], tasks: Sequence[Task
                     began = time.perf_counter()
                     method.run(images, record.modalities, task, record, brain)
                     seconds.append(time.perf_counter() - began)
+                largest = [int(brain.sum((1, 2)).argmax())]
                 with FlopCounterMode(display=False) as counter:
-                    method.run(images[:, :1], record.modalities, task, record, brain[:1])
+                    method.run(images[:, largest], record.modalities, task, record, brain[largest])
                 return Compute(
                     digest=method.digest,
                     task=str(task),

@@ -47,6 +47,19 @@ def test_cost_is_counted_once_per_weights(store: Store, tmp_path: Path) -> None:
     assert cost()["digest"] == "second"
 
 
+def test_costs_are_all_of_one_run(store: Store, tmp_path: Path) -> None:
+    """A method that is added has the others measured again; those not named are left out."""
+    out, path = tmp_path / "out", tmp_path / "out" / "compute.json"
+    one, other = Method(convolved, "one", parameters=9), Method(convolved, "other", parameters=9)
+    evaluate(store, {"one": one}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    alone = json.loads(path.read_text())
+    path.write_text(json.dumps({"one": {**alone["one"], "ms": 1e6}}))
+    evaluate(store, {"one": one, "other": other}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    both = json.loads(path.read_text())
+    assert set(both) == {"one", "other"}
+    assert both["one"]["ms"] < 1e6
+
+
 def test_the_page_holds_the_tables_curves_and_pictures(store: Store, tmp_path: Path) -> None:
     record = tmp_path / "run" / "metrics.jsonl"
     record.parent.mkdir()

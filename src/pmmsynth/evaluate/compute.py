@@ -46,7 +46,8 @@ def compute(
 ) -> dict[str, Compute]:
     """The cost of every method in the first of the tasks a case allows it, kept in a file.
 
-    What the file holds of the same weights is not measured again, and of methods not named it is kept.
+    Nothing is measured again if the file holds these methods with the same weights; otherwise all are, so that their
+    times are of one run.
 
     Args:
         path: compute.json.
@@ -54,11 +55,11 @@ def compute(
         cases: To take slices from.
         tasks: In the order of preference.
     """
-    found = _read(path)
-    for name, method in methods.items():
-        before = found.get(name)
-        if (before is None or before.digest != method.digest) and (measured := _measure(method, cases, tasks)):
-            found[name] = measured
+    kept = _read(path)
+    if {name: each.digest for name, each in kept.items()} == {n: m.digest for n, m in methods.items()}:
+        return kept
+    measured = {name: _measure(method, cases, tasks) for name, method in methods.items()}
+    found = {name: each for name, each in measured.items() if each}
     write_json(path, {name: each.model_dump() for name, each in found.items()})
     return found
 

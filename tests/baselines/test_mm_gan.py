@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pmmsynth.baselines.mm_gan import MMGAN, ImplicitConditioning, StackDiscriminator
+from pmmsynth.baselines.mm_gan import MMGAN, ImplicitConditioning, MMGANArchitecture, StackDiscriminator
 from pmmsynth.data import Batch, Condition
 from pmmsynth.losses import LossWeights
 
@@ -48,6 +48,18 @@ class Means(nn.Module):
 
 def test_it_has_the_published_size() -> None:
     assert sum(p.numel() for p in MMGAN(modalities=4).parameters()) == 54_407_172  # 54.4 million
+
+
+@pytest.mark.parametrize(("matrix", "side"), [(192, 256), (96, 128), (128, 128), (16, 16)])
+def test_it_is_as_deep_as_slices_need(matrix: int, side: int) -> None:
+    network = MMGANArchitecture(width=2).build(modalities=2, datasets=1, matrix=matrix).eval()
+    assert network.side == side
+    seen = []
+    network.down[-1].register_forward_hook(lambda module, given, made: seen.append(made.shape[-2:]))
+    every = torch.ones(2, dtype=torch.bool)
+    with torch.no_grad():
+        assert network(torch.rand(1, 2, matrix, matrix), every, N, every).shape == (1, 2, matrix, matrix)
+    assert seen == [(1, 1)]
 
 
 def test_weights_begin_as_in_the_original() -> None:

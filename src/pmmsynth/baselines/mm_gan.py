@@ -18,31 +18,32 @@ from pmmsynth.nets.generator import Architecture, Generator
 from pmmsynth.objective import Objective
 from pmmsynth.tensors import Available, DatasetId, Features, Images
 
-SIDE = 256
-"""Eight halvings leave one pixel: slices are padded to a multiple of it."""
 CURRICULUM = ((1 / 6, 1), (1 / 3, 2), (1 / 2, 3))
 """Up to which share of training at most how many modalities are missing; later any number."""
 
 
 class MMGAN(Generator):
-    """The U-Net of pix2pix: eight 4x4 convolutions down, as many up, concatenated skips.
+    """The U-Net of pix2pix: 4x4 convolutions halve a slice down to one pixel, as many rise again; concatenated skips.
 
     Args:
         modalities: Number of modalities, in and out.
+        side: Pixels per side that halve down to one, a power of two from 16 (256, of eight halvings); slices are padded
+            to a multiple of it.
         width: Channels after the first convolution (64), eight times as many at most.
     """
 
-    def __init__(self, *, modalities: int, width: int = 64) -> None:
+    def __init__(self, *, modalities: int, side: int = 256, width: int = 64) -> None:
         super().__init__()
-        down = [modalities, *(n * width for n in (1, 2, 4, 8, 8, 8, 8, 8))]
+        self.side, depth = side, side.bit_length() - 1
+        down = [modalities, *(min(2**level, 8) * width for level in range(depth))]
         self.down = nn.ModuleList(
-            _Down(n, m, normalize=0 < level < 7, dropout=level > 2) for level, (n, m) in enumerate(pairwise(down))
+            _Down(n, m, normalize=0 < level < depth - 1, dropout=level > 2)
+            for level, (n, m) in enumerate(pairwise(down))
         )
-        up = [n * width for n in (8, 8, 8, 8, 4, 2, 1)]
-        skips = down[-2:0:-1]
+        up = skips = down[-2:0:-1]
         inputs = [down[-1], *(n + m for n, m in zip(up, skips, strict=True))]
         self.up = nn.ModuleList(
-            _Up(n, m, dropout=level < 4) for level, (n, m) in enumerate(zip(inputs, up, strict=False))
+            _Up(n, m, dropout=level < depth - 4) for level, (n, m) in enumerate(zip(inputs, up, strict=False))
         )
         self.image = nn.Conv2d(inputs[-1], modalities, 4, padding=1)
         self.apply(_initialize)
@@ -50,8 +51,9 @@ class MMGAN(Generator):
     def synthesize(self, given: Images, sources: Sequence[int], dataset: DatasetId, targets: Sequence[int]) -> Images:
         """As `forward`; the dataset has no influence."""
         height, width = given.shape[-2:]
-        top, left = (-height % SIDE) // 2, (-width % SIDE) // 2
-        padded = F.pad(given, (left, -width % SIDE - left, top, -height % SIDE - top))
+        below, right = -height % self.side, -width % self.side
+        top, left = below // 2, right // 2
+        padded = F.pad(given, (left, right - left, top, below - top))
         made = self._unet(padded)[..., top : top + height, left : left + width]
         outputs = torch.zeros_like(given)
         outputs[:, list(targets)] = made[:, list(targets)].to(outputs.dtype)
@@ -86,11 +88,12 @@ class _Up(nn.Sequential):
 
 
 class MMGANArchitecture(Architecture):
-    """The arguments of `MMGAN` besides the number of modalities."""
+    """The arguments of `MMGAN` besides the number of modalities and its depth."""
 
     def build(self, *, modalities: int, datasets: int, matrix: int) -> MMGAN:
-        """The network; it takes any number of datasets and any size of slices."""
-        return MMGAN(modalities=modalities, **self.model_dump())
+        """The network; it takes any number of datasets and any size of slices, and is as deep as `matrix` needs."""
+        side = max(16, 1 << (matrix - 1).bit_length())  # 192 pixels, as published: 256
+        return MMGAN(modalities=modalities, side=side, **self.model_dump())
 
 
 class StackDiscriminator(nn.Module):

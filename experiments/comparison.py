@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
+from tyro.conf import Positional
 
 from pmmsynth.console import Reporter, clock
 from pmmsynth.evaluate import PAPER, Method, evaluate
@@ -53,7 +54,9 @@ ENTRIES = {
 """Tables 1 and 2, then what Fig. 2d adds."""
 
 
-def main(store: Path, out: Path, epochs: int = 12, seeds: tuple[int, ...] = (0,), only: str = "") -> None:
+def main(
+    store: Positional[Path], out: Positional[Path], epochs: int = 12, seeds: tuple[int, ...] = (0,), only: str = ""
+) -> None:
     """Train what is missing, then score what is missing."""
     reporter = Reporter()
     whole = Store(store)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tyro
 
 from phantoms import make_store
 from pmmsynth.evaluate.score import Score
@@ -69,8 +70,8 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     store = make_store(tmp_path / "store", {"A": split, "B": split})
     monkeypatch.setattr(comparison, "small", tiny)
     out = tmp_path / "out"
-    asked = {"epochs": 2, "only": "MM-GAN, FTN"}
-    comparison.main(store.root, out, **asked)
+    asked = [str(store.root), str(out), "--epochs", "2", "--only", "MM-GAN, FTN"]  # as the Makefile asks
+    tyro.cli(comparison.main, args=asked)
     runs = {path.parent.relative_to(out / "seed0" / "runs").as_posix() for path in out.rglob("config.toml")}
     assert runs == {"MM-GAN/A", "MM-GAN/B", "FTN/all"}
     last = {name: json.loads(_last(out / "seed0" / "runs" / name))["global_step"] for name in runs}
@@ -82,7 +83,7 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     }
     assert b"T1+T2->FLAIR" not in b"".join(line for line in before.splitlines() if b'"FTN"' in line)
     monkeypatch.setattr("pmmsynth.train.learner.Learner.step", lambda *_: pytest.fail("trained again"))
-    comparison.main(store.root, out, **asked)
+    tyro.cli(comparison.main, args=asked)
     assert scores.read_bytes() == before
     assert Store(store.root).record == store.record
 

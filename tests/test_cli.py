@@ -216,7 +216,7 @@ PREPARE = {
     ),
     "unknown key": (f"{BRATS}\nskul_stripped = true", [], 4, "unknown key .*; did you mean skull_stripped"),
     "not toml": ("name = ", [], 4, r"cohorts\.toml: "),
-    "with skull": (f"{BRATS}\nskull_stripped = false", [], 4, "scans with skull are not supported yet"),
+    "unknown extractor": (f'{BRATS}\nextractor = "bet"', [], 4, "extractor: Input should be 'deepbet'"),
     "matrix": (BRATS, ["--matrix", 50], 2, "matrix 50"),
 }
 

@@ -1,5 +1,6 @@
 """A case: one patient at one time point, with the files of the sequences that exist."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -21,6 +22,27 @@ FolderName = Annotated[str, AfterValidator(_names_a_folder)]
 """A name that is one folder, leads nowhere else and is not hidden."""
 
 
+Extractor = Literal["deepbet", "hd-bet", "synthstrip"]
+"""What makes the brain mask of a head with skull."""
+
+
+@dataclass(frozen=True)
+class Scans:
+    """What has been done to scans already, and with what to do the rest; by default all of it has been done.
+
+    Attributes:
+        skull_stripped: Whether they are 0 outside the brain.
+        registered: Whether their headers put all sequences of a case in one space.
+        bias_field: Whether N4 is to take out a bias field.
+        extractor: What finds the brain of a head with skull.
+    """
+
+    skull_stripped: bool = True
+    registered: bool = True
+    bias_field: bool = False
+    extractor: Extractor = "deepbet"
+
+
 class Case(BaseModel):
     """One line of the manifest. Paths are as found; nothing here reads a voxel.
 
@@ -31,6 +53,7 @@ class Case(BaseModel):
         session: Time point of the patient, or None.
         split: train, val or test.
         images: Canonical modality name to file; at least one.
+        brain: A given brain mask, or None.
         lesion: Lesion mask, or None.
         lesion_labels: What the mask's values mean ({1: "necrotic core", ...}); empty when unknown.
     """
@@ -43,6 +66,7 @@ class Case(BaseModel):
     session: str | None = None
     split: Split = "train"
     images: dict[str, Path]
+    brain: Path | None = None
     lesion: Path | None = None
     lesion_labels: dict[int, str] = {}
 

@@ -70,7 +70,8 @@ class CaseRecord(Frozen):
         intensity: Per modality, how to get back to the file's values.
         brain_fraction: Per slice, the share of the matrix that is brain.
         quality: Per modality: share of the brain it covers, share of clipped voxels, gradient correlation
-            with the reference.
+            with the reference; of registered ones how far they were moved and how far to doubt it, in mm.
+        moves: Of registered modalities: 4x4 from the world of their file to that of the reference, mm, RAS+.
         has_lesion: Whether there was a lesion mask (it may be empty).
         inputs: sha256 of every input file.
         arrays: sha256 of the two arrays.
@@ -90,6 +91,7 @@ class CaseRecord(Frozen):
     intensity: dict[str, Intensity]
     brain_fraction: tuple[float, ...]
     quality: dict[str, dict[str, float]]
+    moves: dict[str, tuple[Row, Row, Row, Row]] = {}
     has_lesion: bool
     inputs: dict[str, str]
     arrays: dict[str, str] = {}

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pmmsynth.case import SPLITS, Case, Split
+from pmmsynth.case import SPLITS, Case, Extractor, Scans, Split
 from pmmsynth.errors import BadInput
 from pmmsynth.intake import bids, brats, isles, pattern
 from pmmsynth.manifest import Manifest, build, first_message, split_patients
@@ -77,10 +77,15 @@ class DatasetTable(_Table):
         lesion: For `pattern`: template of the lesion mask with {case}.
         aliases: For `pattern`: {spelling in the file name: modality}.
         ignore: For `pattern`: spellings that are not images.
-        include: Glob patterns on case names; only these are taken.
+        brain: For `pattern`: template of given brain masks with {case}; they replace the extractor.
+        include, exclude: Glob patterns on case names; only these are taken, those are not.
+        accept: Glob patterns on case names that are kept although their quality is too low.
         withhold: Modalities kept out of train and val cases and kept in test ones: a site that never acquired
             them, with the truth left for scoring. A train or val case with nothing else is left out.
-        skull_stripped, registered: Must be true; anything else is not supported yet.
+        skull_stripped: Whether the scans are 0 outside the brain; if not, `extractor` makes a mask on the reference.
+        registered: Whether headers put all sequences of a case in one space; if not, they are registered.
+        bias_field: Whether to take out a bias field by N4.
+        extractor: deepbet, hd-bet or synthstrip.
         slice_mm: Through-plane spacing to resample to; native when left out.
         lesion_labels: What the lesion mask's values mean, if not what the layout says.
         split: This dataset's own split.
@@ -90,13 +95,18 @@ class DatasetTable(_Table):
     root: Path | list[Path]
     layout: Layout
     image: str | None = None
+    brain: str | None = None
     lesion: str | None = None
     aliases: dict[str, str] = {}
     ignore: list[str] = []
     include: list[str] | None = None
+    exclude: list[str] = []
+    accept: list[str] = []
     withhold: list[str] = []
     skull_stripped: bool = True
     registered: bool = True
+    bias_field: bool = False
+    extractor: Extractor = "deepbet"
     slice_mm: float | None = Field(default=None, gt=0.1, lt=50)
     lesion_labels: dict[int, str] = {}
     split: SplitRule | None = None
@@ -110,18 +120,20 @@ class DatasetTable(_Table):
 
     @model_validator(mode="after")
     def _can_be_read(self) -> "DatasetTable":
-        if not self.skull_stripped:
-            raise ValueError("skull_stripped = false: scans with skull are not supported yet; strip them first")
-        if not self.registered:
-            raise ValueError("registered = false: unregistered scans are not supported yet; register them first")
         if self.layout == "pattern":
             if not self.image or "{case}" not in self.image or "{modality}" not in self.image:
                 raise ValueError('layout "pattern" needs image = "..." with {case} and {modality}')
-            if self.lesion and "{case}" not in self.lesion:
-                raise ValueError("lesion needs {case}")
-        elif self.image or self.lesion or self.aliases or self.ignore:
-            raise ValueError('image, lesion, aliases and ignore belong to layout = "pattern"')
+            for name in ("brain", "lesion"):
+                if (template := getattr(self, name)) and "{case}" not in template:
+                    raise ValueError(f"{name} needs {{case}}")
+        elif self.image or self.brain or self.lesion or self.aliases or self.ignore:
+            raise ValueError('image, brain, lesion, aliases and ignore belong to layout = "pattern"')
         return self
+
+    @property
+    def scans(self) -> Scans:
+        """What is left to do to the scans."""
+        return Scans(self.skull_stripped, self.registered, self.bias_field, self.extractor)
 
 
 class CohortFile(_Table):
@@ -192,6 +204,7 @@ def _cases_of(table: DatasetTable, base: Path) -> list[Case]:
         cases += _find(table, folder)
     if table.include is not None:
         cases = [c for c in cases if any(fnmatchcase(c.id, p) for p in table.include)]
+    cases = [c for c in cases if not any(fnmatchcase(c.id, p) for p in table.exclude)]
     if not cases:
         raise BadInput(
             f"dataset {table.name}: no case in {table.root} with layout {table.layout}",
@@ -220,6 +233,7 @@ def _find(table: DatasetTable, root: Path) -> list[Case]:
         root,
         table.name,
         image=table.image or "",
+        brain=table.brain,
         lesion=table.lesion,
         aliases=table.aliases,
         ignore=table.ignore,

@@ -17,6 +17,7 @@ def find(
     dataset: str,
     *,
     image: str,
+    brain: str | None = None,
     lesion: str | None = None,
     aliases: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
@@ -27,26 +28,29 @@ def find(
         root: Templates are relative to it.
         dataset: Name given to the cases.
         image: Template with `{case}` and `{modality}`.
-        lesion: Template with `{case}`; files that fit it are not taken for images.
+        brain, lesion: Templates of masks with `{case}`; files that fit them are not taken for images.
         aliases: Spelling in the file name to modality, beside the spellings known anyway; ignores case.
         ignore: Spellings to leave alone (`["brainmask"]`).
     """
     names = {spelling.lower(): parse_modality(name) for spelling, name in (aliases or {}).items()}
     left_alone = {spelling.lower() for spelling in ignore}
-    is_image, is_lesion = _compiled(image), _compiled(lesion) if lesion else None
+    is_image = _compiled(image)
+    masks = {kind: _compiled(template) for kind, template in (("brain", brain), ("lesion", lesion)) if template}
     images: dict[str, dict[str, Path]] = {}
-    lesions: dict[str, Path] = {}
+    found: dict[str, dict[str, Path]] = {}
     for path in volumes_under(root):
         place = path.relative_to(root).as_posix()
-        if is_lesion and (match := is_lesion.fullmatch(place)):
-            lesions[match["case"]] = path
+        fitting = [(kind, match) for kind, mask in masks.items() if (match := mask.fullmatch(place))]
+        if fitting:
+            for kind, match in fitting:
+                found.setdefault(match["case"], {})[kind] = path
         elif (match := is_image.fullmatch(place)) and match["modality"].lower() not in left_alone:
             name = names.get(match["modality"].lower()) or _known(match["modality"], path)
             other = images.setdefault(match["case"], {}).setdefault(name, path)
             if other != path:
                 raise BadInput(f"{name} twice: {other} and {path}", "one file for each", "add one to ignore")
     return [
-        Case(dataset=dataset, id=case, subject=f"{dataset}:{case}", images=images[case], lesion=lesions.get(case))
+        Case(dataset=dataset, id=case, subject=f"{dataset}:{case}", images=images[case], **found.get(case, {}))
         for case in sorted(images)
     ]
 

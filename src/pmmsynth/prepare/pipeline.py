@@ -4,20 +4,21 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from pmmsynth.atomic import sha256, sweep, write_json
-from pmmsynth.case import Case
+from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.intake import CohortFile, read_cohorts
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.manifest import Manifest
 from pmmsynth.modality import ordered
-from pmmsynth.prepare.quality import remarks
+from pmmsynth.prepare.quality import remarks, unfit
 from pmmsynth.prepare.sheet import contact_sheet
 from pmmsynth.prepare.volumes import prepare_volumes
 from pmmsynth.store import (
@@ -40,15 +41,17 @@ RECIPE = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides how a case comes out, besides its files."""
+    """What decides how a case comes out, besides its files; `accept`: cases kept whatever their quality."""
 
     matrix: int
     inplane_mm: float
     slice_mm: float | None
+    scans: Scans
+    accept: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        text = json.dumps([RECIPE, self.matrix, self.inplane_mm, self.slice_mm])
+        text = json.dumps([RECIPE, self.matrix, self.inplane_mm, self.slice_mm, asdict(self.scans)])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -96,7 +99,7 @@ def prepare(
         raise UsageError(f"found {out} with other things in it; expected a store or no folder; choose another place")
     cohorts, manifest = read_cohorts(cohort_path)
     _write_tables(out, cohorts, manifest, matrix, inplane_mm)
-    settings = {d.name: Settings(matrix, inplane_mm, d.slice_mm) for d in cohorts.datasets}
+    settings = {d.name: Settings(matrix, inplane_mm, d.slice_mm, d.scans, tuple(d.accept)) for d in cohorts.datasets}
     _clear(out, manifest, settings)
     outcome = map_cases(
         partial(_prepare_case, out=out.absolute(), settings=settings, overwrite=overwrite),
@@ -163,8 +166,8 @@ def _clear(out: Path, manifest: Manifest, settings: Mapping[str, Settings]) -> N
 def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], overwrite: bool) -> _Done:
     folder = out / case.dataset / case.id
     chosen = settings[case.dataset]
-    paths = dict(case.images) | ({"lesion": case.lesion} if case.lesion else {})
-    inputs = {name: sha256(path) for name, path in paths.items()}
+    paths = dict(case.images) | {"brain": case.brain, "lesion": case.lesion}
+    inputs = {name: sha256(path) for name, path in paths.items() if path}
     old = None if overwrite else _existing(folder)
     if old and old.record.inputs == inputs:
         return _Done(_relabelled(old, case), is_new=False)
@@ -174,8 +177,16 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         matrix=chosen.matrix,
         inplane_mm=chosen.inplane_mm,
         slice_mm=chosen.slice_mm,
+        scans=chosen.scans,
+        mask=read_volume(case.brain) if case.brain else None,
         lesion=read_volume(case.lesion, constant_ok=True) if case.lesion else None,
     )
+    if (reason := unfit(prepared.quality)) and not any(fnmatchcase(case.id, p) for p in chosen.accept):
+        raise BadInput(
+            f"{case.dataset}/{case.id}: {reason}",
+            "sequences that fit together",
+            "look at it; leave the sequence out, or name the case in accept to keep it all the same",
+        )
     record = CaseRecord(
         dataset=case.dataset,
         case=case.id,
@@ -189,6 +200,7 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         intensity=prepared.intensity,
         brain_fraction=tuple(prepared.brain.mean(axis=(1, 2)).tolist()),
         quality=prepared.quality,
+        moves={name: matrix.tolist() for name, matrix in prepared.moves.items()},
         has_lesion=case.lesion is not None,
         inputs=inputs,
         settings=chosen.digest,

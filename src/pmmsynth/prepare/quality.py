@@ -11,6 +11,10 @@ FEW_EDGES = 0.33
 """The three blurred T1 of 50 glioma cases have 0.22 to 0.32 with their best partner, sharp ones 0.35 and more."""
 
 
+DOUBT, MOST_DOUBT = 1.0, 4.0
+"""Millimetres between the results of two starts of a registration: to be looked at; not to be used."""
+
+
 def coverage(values: NDArray[np.float32], brain: NDArray[np.bool_]) -> float:
     """Share of the brain where the sequence has values above 0."""
     return float((values[brain] > 0).mean())
@@ -43,6 +47,8 @@ def remarks(quality: Mapping[str, Mapping[str, float]]) -> list[str]:
             said.append(f"{name}: {score['clipped']:.0%} of the voxels are clipped")
         if score["alignment"] < 0.05:
             said.append(f"{name} follows no edge of the reference (gradient correlation {score['alignment']:.2f})")
+        if DOUBT < score.get("doubt", 0.0) <= MOST_DOUBT:
+            said.append(f"the registration of {name} is doubtful (two starts end {score['doubt']:.1f} mm apart)")
     others = [score["alignment"] for score in quality.values() if score["alignment"] < 1 - 1e-6]
     if others and max(others) < FEW_EDGES:
         said.append(f"the reference shares few edges with any other sequence (at most {max(others):.2f}): blurred?")
@@ -50,6 +56,14 @@ def remarks(quality: Mapping[str, Mapping[str, float]]) -> list[str]:
     if cropped > 0.005:
         said.append(f"{cropped:.1%} of the brain lie outside the crop")
     return said
+
+
+def unfit(quality: Mapping[str, Mapping[str, float]]) -> str | None:
+    """Why a case should not be used, or None."""
+    for name, score in quality.items():
+        if score.get("doubt", 0.0) > MOST_DOUBT:
+            return f"the registration of {name} cannot be trusted (two starts end {score['doubt']:.1f} mm apart)"
+    return None
 
 
 def _edges(slices: NDArray[np.float32]) -> NDArray[np.float32]:

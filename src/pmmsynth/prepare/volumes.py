@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pmmsynth.case import Scans
 from pmmsynth.errors import BadInput
 from pmmsynth.modality import ordered
-from pmmsynth.prepare.brain import brain_mask
+from pmmsynth.prepare.align import align
 from pmmsynth.prepare.crop import on_prepared, prepared_grid, share_outside
 from pmmsynth.prepare.intensity import measure, to_unit
 from pmmsynth.prepare.quality import alignment, coverage
 from pmmsynth.store import Intensity
 from pmmsynth.volume import Grid, Volume
 
-REFERENCES = ("T1", "T1C", "T2", "FLAIR", "DWI")
 MOST_CROPPED = 0.2
 LEAST_OVERLAP = 0.6
 """Of the smaller of two brains; registered sequences of one patient here reach 0.9 and more."""
@@ -34,7 +34,8 @@ class Prepared:
         native_brain: The brain mask on that grid, in its own axis order.
         reference: Its modality.
         intensity: Per modality, the way back to the file's values.
-        quality: Per modality: coverage, clipped, alignment, cropped.
+        quality: Per modality: coverage, clipped, alignment, cropped; of registered ones moved, doubt, information.
+        moves: Of registered modalities, the 4x4 from the world of the file to that of the reference.
     """
 
     images: NDArray[np.float32]
@@ -47,6 +48,7 @@ class Prepared:
     reference: str
     intensity: dict[str, Intensity]
     quality: dict[str, dict[str, float]]
+    moves: dict[str, NDArray[np.float64]]
 
 
 def prepare_volumes(
@@ -55,33 +57,37 @@ def prepare_volumes(
     matrix: int = 192,
     inplane_mm: float = 1.0,
     slice_mm: float | None = None,
+    scans: Scans | None = None,
+    mask: Volume | None = None,
     lesion: Volume | None = None,
 ) -> Prepared:
-    """Bring registered, skull-stripped sequences of one patient onto one grid and into [0, 1].
+    """Bring the sequences of one patient onto one grid, in one interpolation, and into [0, 1].
 
     Args:
         volumes: Canonical modality name to volume; each on whatever grid it has.
         matrix: Pixels in plane.
         inplane_mm: Pixel size.
         slice_mm: Through-plane spacing; the reference's own when None.
+        scans: What has been done to them already; None: they are registered and skull-stripped.
+        mask: A given brain mask, any value above 0; on any grid.
         lesion: Mask, any value above 0 counts; on any grid.
 
     Raises:
-        BadInput: If the sequences cannot be of one registered, skull-stripped brain.
+        BadInput: If the sequences cannot be of one brain.
     """
     modalities = ordered(volumes)
-    reference = next((m for m in REFERENCES if m in volumes), modalities[0])
+    aligned = align(volumes, scans or Scans(), mask=mask, lesion=lesion)
+    reference, volumes, lesion = aligned.reference, aligned.volumes, aligned.lesion
     native = volumes[reference]
-    mask = brain_mask(native, reference)
-    grid = prepared_grid(native.grid, mask, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)
-    cropped = share_outside(mask, native.grid, grid)
+    grid = prepared_grid(native.grid, aligned.brain, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)
+    cropped = share_outside(aligned.brain, native.grid, grid)
     if cropped > MOST_CROPPED:
         raise BadInput(
             f"{native.path or reference}: {cropped:.0%} of the brain outside {matrix} pixels of {inplane_mm:g} mm",
             f"at most {MOST_CROPPED:.0%}",
             "choose a larger matrix or pixel",
         )
-    brain = on_prepared(mask.astype(np.float32), native.grid, grid) > 0.5
+    brain = on_prepared(aligned.brain.astype(np.float32), native.grid, grid) > 0.5
     images = np.zeros((len(modalities), *brain.shape), np.float32)
     intensity: dict[str, Intensity] = {}
     clipped: dict[str, float] = {}
@@ -101,10 +107,15 @@ def prepare_volumes(
         }
         for name, image in zip(modalities, images, strict=True)
     }
+    for name, found in aligned.registrations.items():
+        quality[name] |= {"moved": found.moved, "doubt": found.doubt, "information": found.information}
     marked = np.zeros_like(brain)
     if lesion is not None:
         marked = on_prepared((lesion.data > 0).astype(np.float32), lesion.grid, grid, order=0) > 0
-    return Prepared(images, modalities, brain, marked, grid, native, mask, reference, intensity, quality)
+    moves = {name: found.matrix for name, found in aligned.registrations.items()}
+    return Prepared(
+        images, modalities, brain, marked, grid, native, aligned.brain, reference, intensity, quality, moves
+    )
 
 
 def _check_overlap(

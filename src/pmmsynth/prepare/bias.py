@@ -1,0 +1,35 @@
+"""The bias field of a coil, taken out by N4 (SimpleITK)."""
+
+from dataclasses import replace
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pmmsynth.volume import Volume
+
+COARSE_MM = 4.0
+"""The field is smooth: it is fitted on voxels of about this size."""
+STEPS = (50, 50, 30, 20)
+
+
+def without_bias(volume: Volume, brain: NDArray[np.bool_]) -> Volume:
+    """The volume divided by the field that N4 finds in its brain; the mean inside the brain stays.
+
+    Args:
+        volume: Any sequence with a field to correct (not ADC: a ratio has none).
+        brain: On the grid of the volume.
+    """
+    data = np.maximum(volume.data, 0)
+    image, mask = (sitk.GetImageFromArray(np.ascontiguousarray(a.T)) for a in (data, brain.astype(np.uint8)))
+    for one in (image, mask):
+        one.SetSpacing(volume.grid.spacing.tolist())  # the field does not depend on where the head lies
+    factors = [max(1, round(COARSE_MM / mm)) for mm in volume.grid.spacing]
+    correct = sitk.N4BiasFieldCorrectionImageFilter()
+    correct.SetNumberOfThreads(1)
+    correct.SetMaximumNumberOfIterations(STEPS)
+    correct.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
+    field = np.exp(sitk.GetArrayFromImage(correct.GetLogBiasFieldAsImage(image)).T)
+    corrected = data / np.maximum(field, 1e-3)
+    corrected *= data[brain].mean() / max(float(corrected[brain].mean()), 1e-12)
+    return replace(volume, data=corrected.astype(np.float32))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pmmsynth.baselines.rectify import rectified
 from pmmsynth.data import Batch, Condition
 from pmmsynth.data.condition import chosen
 from pmmsynth.nets.generator import Architecture, Generator
@@ -68,8 +69,7 @@ class MMGAN(Generator):
         for up, skip in zip(self.up, skips[-2::-1], strict=True):
             features = torch.cat([up(features), skip], 1)
         features = F.pad(F.interpolate(features, scale_factor=2.0), (1, 0, 1, 0))  # 4x4 with padding 1 loses a pixel
-        made: Images = self.image(features).relu()
-        return made
+        return rectified(self.image(features))
 
 
 class _Down(nn.Sequential):

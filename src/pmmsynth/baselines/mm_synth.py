@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pmmsynth.baselines.rectify import rectified
 from pmmsynth.data import Batch, Condition
 from pmmsynth.losses import synthesis_loss
 from pmmsynth.nets.generator import Architecture, Generator, channels
@@ -68,7 +69,7 @@ class Decoder(nn.Module):
     def forward(self, latent: Features) -> Image:
         features = torch.cat([self.first(latent), latent], 1)
         features = torch.cat([self.second(features), features], 1)
-        return self.image(features).relu()
+        return rectified(self.image(features))
 
 
 class MMSynth(Generator):

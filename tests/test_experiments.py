@@ -1,6 +1,7 @@
 """The scripts of the comparison: equal budgets, nothing done twice, tables that follow from the rows."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,18 +65,20 @@ def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("scripts")
 def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import comparison
+    import comparison_page
+    import tables
 
     names = ("T1", "T2", "FLAIR")
     split = [("train", names), ("train", names), ("val", names), ("test", names)]
     store = make_store(tmp_path / "store", {"A": split, "B": split})
     monkeypatch.setattr(comparison, "small", tiny)
     out = tmp_path / "out"
-    asked = [str(store.root), str(out), "--epochs", "2", "--only", "MM-GAN, FTN"]  # as the Makefile asks
+    asked = [str(store.root), str(out), "--epochs", "2", "--only", "MM-GAN, FTN, PMM-Synth"]  # as the Makefile asks
     tyro.cli(comparison.main, args=asked)
     runs = {path.parent.relative_to(out / "seed0" / "runs").as_posix() for path in out.rglob("config.toml")}
-    assert runs == {"MM-GAN/A", "MM-GAN/B", "FTN/all"}
+    assert runs == {"MM-GAN/A", "MM-GAN/B", "FTN/all", "PMM-Synth/all"}
     last = {name: json.loads(_last(out / "seed0" / "runs" / name))["global_step"] for name in runs}
-    assert last["MM-GAN/A"] + last["MM-GAN/B"] == last["FTN/all"]
+    assert last["MM-GAN/A"] + last["MM-GAN/B"] == last["FTN/all"] == last["PMM-Synth/all"]
     scores = out / "seed0" / "evaluation" / "scores.jsonl"
     before = scores.read_bytes()
     assert {"MM-GAN", "FTN", "regression"} == {r["method"] for r in map(json.loads, before.splitlines())} & {
@@ -86,6 +89,19 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     tyro.cli(comparison.main, args=asked)
     assert scores.read_bytes() == before
     assert Store(store.root).record == store.record
+    tables.main(store.root, out)
+    (tmp_path / "docs" / "figures").mkdir(parents=True)
+    comparison_page.main(store.root, out, tmp_path, "phantoms", "Phantoms")
+    page = (tmp_path / "docs" / "comparison_phantoms.md").read_text()
+    assert "A 2/1/1; B 2/1/1" in page
+    assert "Budget: 2 epochs over the training slices for every method, batch 2" in page
+    assert f"Steps of a joint model: {last['FTN/all']};" in page
+    assert (out / "table1.md").read_text() in page
+    costs = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| ") and line.count("|") == 8]
+    assert ["| MM-GAN", "2"] in costs
+    assert ["| FTN", "1"] in costs
+    for picture in re.findall(r"!\[.*\]\(figures/(.*)\)", page):
+        assert (tmp_path / "docs" / "figures" / picture).is_file()
 
 
 def _last(run: Path) -> str:

@@ -107,10 +107,14 @@ def test_one_interpolation_brings_a_displaced_sequence_back():
     assert got.quality["T2"]["doubt"] < 1
 
 
-def test_a_doubtful_registration_is_left_out_unless_accepted(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("doubt", "information", "said"),
+    [(6.5, 0.7, "two starts end 6.5 mm apart"), (0.2, 0.08, "information 0.08")],
+)
+def test_a_doubtful_registration_is_left_out_unless_accepted(tmp_path, monkeypatch, doubt, information, said):
     for name, volume in {"t1": T1, "flair": DWI}.items():
         save(tmp_path / "in" / "P1" / f"{name}.nii.gz", volume.data, volume.affine)
-    monkeypatch.setattr(aligning, "register", lambda *_: Registration(np.eye(4), 0.7, 0.0, 6.5))
+    monkeypatch.setattr(aligning, "register", lambda *_: Registration(np.eye(4), information, 0.0, doubt))
     table = 'name = "A"\nroot = "in"\nlayout = "brats"\nregistered = false\nsplit = {train = ["*"]}\n'
 
     def run(more: str = ""):
@@ -119,10 +123,10 @@ def test_a_doubtful_registration_is_left_out_unless_accepted(tmp_path, monkeypat
 
     refused = run()
     assert refused.exit_code == 4  # of all cases, none is left
-    assert "registration of FLAIR cannot be trusted (two starts end 6.5 mm apart)" in refused.failures[0].reason
+    assert f"registration of FLAIR cannot be trusted ({said})" in refused.failures[0].reason
     (kept,) = run('accept = ["P*"]').results
     assert kept.record.moves["FLAIR"] == tuple(map(tuple, np.eye(4).tolist()))
-    assert kept.record.quality["FLAIR"]["doubt"] == 6.5
+    assert kept.record.quality["FLAIR"]["doubt"] == doubt
 
 
 def install(folder: Path, name: str, script: str, monkeypatch) -> None:

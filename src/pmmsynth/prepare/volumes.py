@@ -77,8 +77,8 @@ def prepare_volumes(
     """
     modalities = ordered(volumes)
     aligned = align(volumes, scans or Scans(), mask=mask, lesion=lesion)
-    reference, volumes, lesion = aligned.reference, aligned.volumes, aligned.lesion
-    native = volumes[reference]
+    reference, native = aligned.reference, volumes[aligned.reference]
+    volumes, lesion = aligned.volumes, aligned.lesion
     grid = prepared_grid(native.grid, aligned.brain, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)
     cropped = share_outside(aligned.brain, native.grid, grid)
     if cropped > MOST_CROPPED:

@@ -43,6 +43,10 @@ class Scans:
     extractor: Extractor = "deepbet"
 
 
+READY = Scans()
+"""Registered and skull-stripped: what scans are taken for unless somebody says otherwise."""
+
+
 class Case(BaseModel):
     """One line of the manifest. Paths are as found; nothing here reads a voxel.
 

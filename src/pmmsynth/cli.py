@@ -183,6 +183,8 @@ class Synthesize(Verb):
     """Label of the patient in the output names, with --input."""
     dataset: str | None = None
     """The training dataset the patients belong to; a manifest says its own."""
+    raw: bool = False
+    """The scans have skull and are not registered: find the brain and bring them together first."""
     targets: str = "missing"
     """missing, all, or names such as t1c,flair; a sequence that is given is made from the others."""
     split: Literal["train", "val", "test"] | None = None
@@ -205,6 +207,7 @@ class Synthesize(Verb):
     """Make volumes again that are there."""
 
     def run(self) -> int:
+        from pmmsynth.case import Scans
         from pmmsynth.infer import SavedModel, case_of_inputs, find_cases, overlooked, synthesize_cases
         from pmmsynth.model import read_card
 
@@ -214,7 +217,12 @@ class Synthesize(Verb):
             raise UsageError("found --subject with CASES or --split with --input; expected the reverse; leave it out")
         cases = find_cases(self.cases, self.split) if self.cases else [case_of_inputs(self.input, self.subject)]
         model = SavedModel.find(
-            self.model, self.device, backend=self.backend, precision=self.precision, memory=self.memory
+            self.model,
+            self.device,
+            backend=self.backend,
+            precision=self.precision,
+            memory=self.memory,
+            scans=Scans(skull_stripped=not self.raw, registered=not self.raw),
         )
         if self.input:
             read_card(model.folder).mask(cases[0].modalities)  # mistyped, a name would pass for a foreign sequence

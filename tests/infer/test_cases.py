@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from model_phantoms import affine_for, brain, make_model, save, save_case
 from no_room import files_up_to
 from pmmsynth.atomic import sha256
-from pmmsynth.case import Case
+from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.infer import SavedModel, case_of_inputs, find_cases, synthesize_cases
@@ -126,7 +127,8 @@ def test_what_the_sidecar_says(model, cases, tmp_path):
             "StatisticsFrom": "B",
         },
         "Units": "arbitrary",
-        "Geometry": {"Reference": "T1", "Resampled": False},
+        "Geometry": {"Reference": "T1", "Resampled": False, "Moved": {}},
+        "Preparation": {"BrainExtraction": None, "Registration": False, "BiasFieldCorrection": False},
         "Remarks": [],
         "IntendedUse": INTENDED_USE,
         "SoftwareVersion": version("pmmsynth"),
@@ -202,7 +204,9 @@ def test_overwrite_writes_again(model, cases, tmp_path):
     assert {json.loads(p.read_text())["Dataset"]["Name"] for p in (tmp_path / "out").rglob("sub-*.json")} == {"B"}
 
 
-@pytest.mark.parametrize("kind", ["other source", "other dataset", "other model", "no sidecar", "damaged sidecar"])
+@pytest.mark.parametrize(
+    "kind", ["other source", "other dataset", "other model", "other preparation", "no sidecar", "damaged sidecar"]
+)
 def test_what_is_there_is_not_passed_off_as_what_was_asked_for(model, tmp_path, kind):
     """Above all: two patients whose files have one name, made into one folder one after the other."""
     save(tmp_path / "a/scan_t1.nii.gz", brain())
@@ -219,6 +223,8 @@ def test_what_is_there_is_not_passed_off_as_what_was_asked_for(model, tmp_path, 
     elif kind == "other model":
         other = PMMSynthArchitecture(width=8, residual_blocks=1, embedding=8)
         model = SavedModel.find(make_model(tmp_path / "other", architecture=other), "cpu")
+    elif kind == "other preparation":
+        model = replace(model, scans=Scans(registered=False))
     elif kind == "no sidecar":
         sidecar.unlink()
     else:

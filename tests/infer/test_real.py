@@ -60,4 +60,4 @@ def test_a_real_case_comes_back_on_its_grid(shared, tmp_path, name):
     said = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
     assert {s["Name"]: s["SHA256"] for s in said["InputSequences"]} == {m.upper(): d for m, d in digests.items()}
     assert said["SyntheticImage"] is True
-    assert said["Geometry"] == {"Reference": given[0].upper(), "Resampled": not one_to_one}
+    assert said["Geometry"] == {"Reference": given[0].upper(), "Resampled": not one_to_one, "Moved": {}}

@@ -1,13 +1,18 @@
 """Volumes in, volumes out: on the native grid whatever its axes, in the dataset's range, no target from itself."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
 from model_phantoms import CENTRE, MODALITIES, SHAPE, SPACING, affine_for, brain, make_model, save, stored_as
+from pmmsynth.case import Scans
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.infer import Synthesizer
+from pmmsynth.prepare import align as aligning
+from pmmsynth.prepare.register import Registration
 from pmmsynth.store import Intensity
 from pmmsynth.volume import Volume, read_volume, write_volume
 
@@ -266,3 +271,20 @@ def test_an_adc_is_read_in_any_unit(model):
     same = (brain("ADC").astype(np.float32), affine)
     one, other = (synthesized(model, {"ADC": images}, "FLAIR", "B").data for images in (adc, same))
     np.testing.assert_allclose(one, other, rtol=5e-3, atol=5e-3)
+
+
+def test_raw_scans_are_brought_together_first(model, files, monkeypatch):
+    off = np.eye(4)
+    off[:3, 3] = 7, -5, 4
+    given = {name: read_volume(path) for name, path in files.items() if name in ("t1", "flair")}
+    moved = given | {"flair": replace(given["flair"], affine=np.linalg.inv(off) @ given["flair"].affine)}
+    monkeypatch.setattr(aligning, "register", lambda *_: Registration(off, 0.7, 9.5, 0.1))
+    raw = replace(model, scans=Scans(registered=False))
+    wanted = model.synthesize(dataset="A", targets="t2", **given)["T2"]
+    got = raw.synthesize(dataset="A", targets="t2", **moved)["T2"]
+    np.testing.assert_allclose(got.volume.data, wanted.volume.data, atol=1e-3 * wanted.intensity.scale)
+    assert got.volume.grid.same_as(given["t1"].grid)
+    assert set(got.moves) == {"FLAIR"}
+    monkeypatch.setattr(aligning, "register", lambda *_: Registration(off, 0.7, 9.5, 5.0))
+    with pytest.raises(BadInput, match=r"T1\+FLAIR: the registration of FLAIR cannot be trusted"):
+        raw.synthesize(dataset="A", targets="t2", **moved)

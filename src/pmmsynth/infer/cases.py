@@ -17,13 +17,13 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.infer.naming import label, output_path, sidecar_path
 from pmmsynth.infer.saved import SavedModel
-from pmmsynth.infer.sidecar import sidecar
+from pmmsynth.infer.sidecar import preparation, sidecar
+from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import bids, brats, isles
 from pmmsynth.intake.files import volumes_under
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.manifest import Manifest, first_message
 from pmmsynth.modality import parse_modality
-from pmmsynth.model import ModelCard
 from pmmsynth.volume import SUFFIXES, read_volume, write_volume
 
 UNKNOWN = "(not said)"
@@ -79,7 +79,7 @@ def overlooked(place: Path, cases: Sequence[Case]) -> list[Path]:
     """Volumes below a folder that no case takes as a sequence or lesion mask: their sequences count as missing."""
     if not place.is_dir():
         return []
-    used = {p for c in cases for p in (*c.images.values(), c.lesion)}
+    used = {p for c in cases for p in (*c.images.values(), c.brain, c.lesion)}
     return [p for p in volumes_under(place) if p not in used]
 
 
@@ -229,7 +229,7 @@ def _synthesize_case(
     digests = {m: sha256(path) for m, path in images.items()}
     style = dataset or case.dataset
     for target in there:
-        _check_same(paths[target], {d for m, d in digests.items() if m != target}, model.card, style)
+        _check_same(paths[target], {d for m, d in digests.items() if m != target}, model, style)
     remarks: dict[str, None] = {}
     if missing:
         names = {m: path.name for m, path in images.items()}
@@ -246,16 +246,18 @@ def _synthesize_case(
     return Written(case, tuple(paths[t] for t in missing), tuple(paths[t] for t in there), tuple(remarks))
 
 
-def _check_same(image: Path, digests: set[str], card: ModelCard, dataset: str) -> None:
-    """What is kept must be what would be made: the same sources, model and style."""
+def _check_same(image: Path, digests: set[str], model: Synthesizer, dataset: str) -> None:
+    """What is kept must be what would be made: the same sources, preparation, model and style."""
+    wanted = (digests, preparation(model.scans), model.card.digest, dataset)
     try:
         said = json.loads(sidecar_path(image).read_bytes())
-        found = ({s["SHA256"] for s in said["InputSequences"]}, said["Model"]["Digest"], said["Dataset"]["Name"])
+        sources = {s["SHA256"] for s in said["InputSequences"]}
+        found = (sources, said["Preparation"], said["Model"]["Digest"], said["Dataset"]["Name"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         found, reason = None, f"no sidecar that says what it is ({type(error).__name__})"
     else:
-        reason = "made from other sources, by another model or in another style"
-    if found != (digests, card.digest, dataset):
+        reason = "made from other sources, or prepared otherwise, by another model or in another style"
+    if found != wanted:
         raise BadInput(f"{image}: {reason}", "the volume this command makes", "use --overwrite, or another --out")
 
 

@@ -4,8 +4,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from pmmsynth.case import Scans
 from pmmsynth.infer.synthesizer import Synthesis, Synthesizer
 from pmmsynth.modality import Task
+
+
+def preparation(scans: Scans) -> dict[str, Any]:
+    """What is done to the scans before synthesis, as the sidecar has it."""
+    return {
+        "BrainExtraction": None if scans.skull_stripped else scans.extractor,
+        "Registration": not scans.registered,
+        "BiasFieldCorrection": scans.bias_field,
+    }
 
 
 def sidecar(
@@ -45,7 +55,12 @@ def sidecar(
             "StatisticsFrom": made.intensity_from,
         },
         "Units": made.intensity.units,
-        "Geometry": {"Reference": made.reference, "Resampled": made.resampled},
+        "Geometry": {
+            "Reference": made.reference,
+            "Resampled": made.resampled,
+            "Moved": {name: matrix.tolist() for name, matrix in made.moves.items()},
+        },
+        "Preparation": preparation(model.scans),
         "Remarks": list(made.remarks),
         "IntendedUse": model.card.intended_use,
         "SoftwareVersion": version("pmmsynth"),

@@ -1,21 +1,23 @@
 """The model as a person uses it: volumes in, volumes out, on the grid and in the range they belong to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from pmmsynth.errors import UsageError
+from pmmsynth.case import READY, Scans
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.infer.backends import Backend, GraphGenerator, Precision, TorchGenerator, graph_generator, in_bf16
 from pmmsynth.infer.memory import slices_within
 from pmmsynth.modality import Task, ordered, parse_modality
 from pmmsynth.model import ModelCard, load_model
 from pmmsynth.predict import predict
 from pmmsynth.prepare import Prepared, prepare_volumes, to_native
-from pmmsynth.prepare.quality import remarks
+from pmmsynth.prepare.quality import remarks, unfit
 from pmmsynth.store import Intensity
 from pmmsynth.volume import Volume, read_volume
 
@@ -34,6 +36,7 @@ class Synthesis:
         intensity_from: The dataset the mapping was measured on; "all datasets" when this one never had the target.
         resampled: Whether the way to the model's grid and back interpolates.
         remarks: What a person should know of the sources: partial coverage, a cropped brain, few common edges.
+        moves: Of sources that were registered: 4x4 from the world of their file to that of the reference.
     """
 
     volume: Volume
@@ -45,6 +48,7 @@ class Synthesis:
     intensity_from: str
     resampled: bool
     remarks: tuple[str, ...]
+    moves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Synthesizer:
     card: ModelCard
     device: torch.device
     memory: float | None = None
+    scans: Scans = READY
 
     @classmethod
     def load(
@@ -70,6 +75,7 @@ class Synthesizer:
         backend: Backend = "torch",
         precision: Precision = "auto",
         memory: float | None = None,
+        scans: Scans = READY,
     ) -> "Synthesizer":
         """Read a model, run or exported folder; runs no code from it.
 
@@ -79,6 +85,7 @@ class Synthesizer:
             backend: What computes.
             precision: "bf16" for speed, "float32", or "auto": bf16 where the hardware computes in it.
             memory: Limit of this process in gigabytes: fewer slices then share a pass, with the same result.
+            scans: What is left to do to the sequences it will be given.
 
         Raises:
             BadInput: If the folder is damaged.
@@ -93,7 +100,7 @@ class Synthesizer:
             generator = graph_generator(Path(folder), backend, precision)
             card = generator.graphs.card
         slices_within(memory, card)  # refuses a limit that even the model exceeds before any work
-        return cls(generator, card, place, memory)
+        return cls(generator, card, place, memory, scans)
 
     def synthesize(
         self, *, dataset: str, targets: str | Sequence[str] = "missing", **sequences: str | Path | Volume
@@ -104,7 +111,7 @@ class Synthesizer:
             dataset: The dataset the patient belongs to, by its name in the model.
             targets: "missing" (what the model knows and is not given), "all", or names. A target that is given is
                 made from the others, never from itself.
-            sequences: Registered, skull-stripped sequences of one patient.
+            sequences: Of one patient; registered and skull-stripped unless the model was loaded for other scans.
 
         Raises:
             BadInput: If a volume is unfit.
@@ -146,8 +153,13 @@ class Synthesizer:
         for sources, together in _by_sources(tuple(volumes), targets).items():
             self._check(sources, together[0])
             prepared = prepare_volumes(
-                {m: volumes[m] for m in sources}, matrix=self.card.matrix, inplane_mm=self.card.inplane_mm
+                {m: volumes[m] for m in sources},
+                matrix=self.card.matrix,
+                inplane_mm=self.card.inplane_mm,
+                scans=self.scans,
             )
+            if reason := unfit(prepared.quality):
+                raise BadInput(f"{'+'.join(sources)}: {reason}", "sequences that fit together", "leave that one out")
             outputs = self._outputs(prepared, sources, dataset, together)
             for target in together:
                 made[target] = self._on_native(outputs[target], prepared, target, sources, dataset)
@@ -208,6 +220,7 @@ class Synthesizer:
             intensity_from=origin,
             resampled=spacing != sorted(np.round(prepared.prepared.spacing, 6).tolist()),
             remarks=tuple(remarks(prepared.quality)),
+            moves=prepared.moves,
         )
 
     def _intensity(self, dataset: str, target: str) -> tuple[Intensity, str]:

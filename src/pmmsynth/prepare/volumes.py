@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pmmsynth.case import Scans
+from pmmsynth.case import READY, Scans
 from pmmsynth.errors import BadInput
 from pmmsynth.modality import ordered
 from pmmsynth.prepare.align import align
@@ -57,7 +57,7 @@ def prepare_volumes(
     matrix: int = 192,
     inplane_mm: float = 1.0,
     slice_mm: float | None = None,
-    scans: Scans | None = None,
+    scans: Scans = READY,
     mask: Volume | None = None,
     lesion: Volume | None = None,
 ) -> Prepared:
@@ -68,7 +68,7 @@ def prepare_volumes(
         matrix: Pixels in plane.
         inplane_mm: Pixel size.
         slice_mm: Through-plane spacing; the reference's own when None.
-        scans: What has been done to them already; None: they are registered and skull-stripped.
+        scans: What is left to do to them.
         mask: A given brain mask, any value above 0; on any grid.
         lesion: Mask, any value above 0 counts; on any grid.
 
@@ -76,7 +76,7 @@ def prepare_volumes(
         BadInput: If the sequences cannot be of one brain.
     """
     modalities = ordered(volumes)
-    aligned = align(volumes, scans or Scans(), mask=mask, lesion=lesion)
+    aligned = align(volumes, scans, mask=mask, lesion=lesion)
     reference, native = aligned.reference, volumes[aligned.reference]
     volumes, lesion = aligned.volumes, aligned.lesion
     grid = prepared_grid(native.grid, aligned.brain, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)

@@ -1,6 +1,8 @@
 """Write a page of docs, with its figures, from a finished run of experiments/comparison.py and experiments/tables.py.
 
-Usage: python experiments/comparison_page.py STORE OUT PROJECT NAME TITLE   (docs/comparison_NAME.md)
+Usage: python experiments/comparison_page.py STORE OUT PROJECT NAME   (docs/comparison_NAME.md)
+
+The title and what to make of it are written by hand, in experiments/comparison_NAME.md.
 """
 
 import json
@@ -25,19 +27,23 @@ from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
 
 
-def main(store: Path, out: Path, project: Path, name: str, title: str) -> None:
+def main(store: Path, out: Path, project: Path, name: str) -> None:
     """Write the page and copy its figures."""
     figures = project / "docs" / "figures"
     scores = over_seeds(out)
     trained = [n for n in ENTRIES if n in columns(scores)]
+    notes = (project / "experiments" / f"comparison_{name}.md").read_text(encoding="utf-8")
+    title, _, remarks = notes.partition("\n")
     shown = []
     for path in sorted((out / "seed0" / "evaluation" / "figures").glob("panel_*.png")):
         shown.append(f"comparison_{name}_{path.name}")
         copy_panel(path, figures / shown[-1])
     never = out / "never_had.md"
     parts = [
-        f"# {title}",
-        "Written by `experiments/comparison_page.py` after `make paper`; nothing in it is typed by hand.",
+        title,
+        "Written by `experiments/comparison_page.py` after `make paper`; of its text only the next section is typed by "
+        f"hand (`experiments/comparison_{name}.md`).",
+        remarks.strip(),
         "## What was done",
         setting(Store(store), out, trained),
         "## One to one (Table 1)",
@@ -118,6 +124,6 @@ def steps(out: Path, seed: int, name: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 6:
+    if len(sys.argv) != 5:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from comparison import never_had, run_folder, seconds
+from comparison import ENTRIES, never_had, run_folder, seconds
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -45,15 +45,19 @@ def main(store: Path, out: Path) -> None:
 
 
 def over_seeds(out: Path) -> list[Score]:
-    """The scores of each case, averaged over the seeds that have it."""
+    """The scores of each case, averaged over the seeds that have it; methods in the order of ENTRIES."""
     found: dict[tuple[str, ...], list[Score]] = defaultdict(list)
     for path in sorted(out.glob("seed*/evaluation/scores.jsonl")):
         for score in read_scores(path):
             found[(*score.key, score.protocol)].append(score)
-    return [
-        same[0].model_copy(update={m: fmean(getattr(s, m) for s in same) for m in ("psnr", "ssim", "mae")})
-        for same in found.values()
-    ]
+    order = list(ENTRIES)
+    return sorted(
+        (
+            same[0].model_copy(update={m: fmean(getattr(s, m) for s in same) for m in ("psnr", "ssim", "mae")})
+            for same in found.values()
+        ),
+        key=lambda s: order.index(s.method) if s.method in order else len(order),
+    )
 
 
 def against(scores: Sequence[Score]) -> str:

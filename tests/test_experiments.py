@@ -91,8 +91,14 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     assert Store(store.root).record == store.record
     tables.main(store.root, out)
     (tmp_path / "docs" / "figures").mkdir(parents=True)
-    comparison_page.main(store.root, out, tmp_path, "phantoms", "Phantoms")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "comparison_phantoms.md").write_text(
+        "# Phantoms\n\n## What to make of it\n\nNothing.\n"
+    )
+    comparison_page.main(store.root, out, tmp_path, "phantoms")
     page = (tmp_path / "docs" / "comparison_phantoms.md").read_text()
+    assert page.startswith("# Phantoms\n\nWritten by")
+    assert "Nothing." in page
     assert "A 2/1/1; B 2/1/1" in page
     assert "Budget: 2 epochs over the training slices for every method, batch 2" in page
     assert f"Steps of a joint model: {last['FTN/all']};" in page

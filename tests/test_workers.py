@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from joblib import cpu_count
 
-from calls import digest, threads, work
+from calls import digest, grow, threads, work
 from model_phantoms import make_model, save_case
 from pmmsynth import workers
 from pmmsynth.cli import main
@@ -309,3 +309,9 @@ def test_prepare_and_simulate_on_a_cluster(cluster, patients, tmp_path, monkeypa
     assert "0 prepared, 5 up to date, 1 failed" in capsys.readouterr().out
     assert main(["simulate", "made", "--cases", "ISLES=1", "--cluster", cluster]) == 0
     assert main(["simulate", "made", "--cases", "ISLES=1"]) == 3, "it is there already"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_a_process_that_is_ended_for_its_memory_stops_nothing() -> None:
+    assert dict(workers.on_processes(grow, {n: n for n in range(6)}, 2)) == {n: n for n in range(6)}

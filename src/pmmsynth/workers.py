@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from warnings import catch_warnings, filterwarnings
 
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -80,12 +81,14 @@ def _parallel(
         under_way: set[int] = set()
         with parallel_config(backend="loky", inner_max_num_threads=_threads(jobs)):
             parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs, batch_size=1)
-        try:
-            for number, answer in parallel(_hand_out(call, waiting, under_way)):
-                under_way.discard(number)
-                yield number, answer
-        except TerminatedWorkerError:
-            yield from ((number, Lost()) for number in under_way)
+        with catch_warnings():  # made an error, this one would end the thread that joblib waits for
+            filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+            try:
+                for number, answer in parallel(_hand_out(call, waiting, under_way)):
+                    under_way.discard(number)
+                    yield number, answer
+            except TerminatedWorkerError:
+                yield from ((number, Lost()) for number in under_way)
 
 
 def _hand_out(call: Callable[[Argument], Answer], waiting: dict[int, Argument], under_way: set[int]) -> Iterator[Any]:

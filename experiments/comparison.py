@@ -18,7 +18,7 @@ from tyro.conf import Positional
 
 from pmmsynth.console import Reporter, clock
 from pmmsynth.evaluate import PAPER, Method, evaluate
-from pmmsynth.infer import StoredMethod, Synthesizer
+from pmmsynth.infer import Synthesizer
 from pmmsynth.modality import ordered
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig, small, train
@@ -66,9 +66,7 @@ def main(
         for name in wanted:
             folders = runs(whole, out, name, epochs, seed, reporter)
             models = [alone(Synthesizer.load(folder)) for folder in folders]
-            stored = StoredMethod.of(models, whole)
-            records = [folder / "metrics.jsonl" for folder in folders]
-            methods[name] = Method(stored, stored.digest, stored.tasks, stored.parameters, records)
+            methods[name] = Method.of(models, folders, whole)
         scored = out / f"seed{seed}" / "evaluation"
         evaluate(whole, methods, out=scored, tasks=tasks_of(whole), reporter=reporter, command=" ".join(wanted))
 

@@ -11,8 +11,9 @@ from pmmsynth.atomic import write_json
 from pmmsynth.console import Reporter, clock
 from pmmsynth.demo.page import Stage, write_page
 from pmmsynth.errors import NothingToDo
-from pmmsynth.evaluate import Method, evaluate, read_scores
-from pmmsynth.infer import SavedModel, StoredMethod, Synthesizer, find_cases, synthesize_cases
+from pmmsynth.evaluate import evaluate, methods_of, read_scores
+from pmmsynth.infer import SavedModel, synthesize_cases
+from pmmsynth.intake import find_cases
 from pmmsynth.jobs import Outcome
 from pmmsynth.prepare import prepare
 from pmmsynth.simulate import simulate
@@ -68,8 +69,7 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
         cases = find_cases(prepared / "manifest.jsonl", "test")
         written = _whole(synthesize_cases(SavedModel.find(run), cases, made, overwrite=True, reporter=reporter))
     with stage(f"evaluate {prepared} --model {run} --out {scored}"):
-        stored = StoredMethod.of([Synthesizer.load(run)], store)
-        methods = {"PMM-Synth": Method(stored, stored.digest, stored.tasks, stored.parameters, [run / "metrics.jsonl"])}
+        methods = methods_of([str(run)], store)
         evaluate(store, methods, out=scored, reporter=reporter)
     page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)
     write_json(out / "stages.json", [asdict(s) for s in stages])

@@ -8,9 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pmmsynth.errors import UsageError
+from pmmsynth.infer import StoredMethod, Synthesizer
 from pmmsynth.metrics import Mask
 from pmmsynth.modality import Task
-from pmmsynth.store import CaseRecord
+from pmmsynth.store import CaseRecord, Store
 
 Stack = NDArray[np.float32]
 
@@ -49,6 +51,13 @@ class Method:
     parameters: int = 0
     records: Sequence[Path] = ()
 
+    @classmethod
+    def of(cls, models: Sequence[Synthesizer], folders: Sequence[Path], store: Store) -> "Method":
+        """One model of all datasets, or several of one each, from their run folders."""
+        stored = StoredMethod.of(models, store)
+        records = [folder / "metrics.jsonl" for folder in folders]
+        return cls(stored, stored.digest, stored.tasks, stored.parameters, records)
+
     def can(self, task: Task, dataset: str) -> bool:
         """Whether it does a task in a dataset."""
         return self.tasks is None or str(task) in self.tasks.get(dataset, ())
@@ -68,3 +77,21 @@ class Method:
         if made.shape != brain.shape or not np.isfinite(made).all():
             raise ValueError(f"a method gave shape {made.shape} or non-finite values; expected {brain.shape}, finite")
         return np.where(brain, made.clip(0, 1), 0).astype(np.float32)
+
+
+def methods_of(texts: Sequence[str], store: Store, device: str = "auto") -> dict[str, Method]:
+    """Methods by name from "FOLDER", "NAME=FOLDER" or "NAME=FOLDER,FOLDER,...", models of one dataset each.
+
+    Raises:
+        UsageError: If two have one name.
+        BadInput: If a folder holds no model.
+    """
+    methods: dict[str, Method] = {}
+    for text in texts:
+        name, equals, places = text.partition("=")
+        label = name if equals else "PMM-Synth"
+        if label in methods:
+            raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
+        folders = [Path(f) for f in (places if equals else text).split(",")]
+        methods[label] = Method.of([Synthesizer.load(f, device) for f in folders], folders, store)
+    return methods

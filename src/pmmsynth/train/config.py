@@ -87,7 +87,16 @@ class TrainConfig:
 
     def lasting(self, epochs: int) -> "TrainConfig":
         """The same settings over another number of epochs, with the same share of them at full learning rate."""
-        return replace(self, epochs=epochs, constant_epochs=self.constant_epochs * epochs // self.epochs)
+        return self.changed(epochs=epochs, constant_epochs=self.constant_epochs * epochs // self.epochs)
+
+    def changed(self, **settings: object) -> "TrainConfig":
+        """With other settings; UsageError if they do not fit together."""
+        try:
+            return replace(self, **settings)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise UsageError(
+                f"found {first_message(error)}; expected settings that fit together; correct it"
+            ) from error
 
     def toml(self) -> str:
         """All fields, as `read` reads them."""

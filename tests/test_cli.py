@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from model_phantoms import CENTRE, SHAPE, affine_for, brain, make_model, save, save_case
-from pmmsynth import infer
+from pmmsynth import infer, intake
 from pmmsynth.cli import main
 from pmmsynth.model import CARD, WEIGHTS
 
-VERBS = ("simulate", "prepare", "train", "synthesize", "evaluate", "demo")
+VERBS = ("check", "convert", "simulate", "prepare", "train", "synthesize", "evaluate", "demo")
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,7 @@ def test_a_fault_of_ours_is_code_70(call, shared_model, tmp_path, monkeypatch):
     assert code == 70
     assert re.fullmatch(r"P7: unexpected ZeroDivisionError in test_cli\.py, line \d+: we divided by zero", err.strip())
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr(infer, "find_cases", broken)
+    monkeypatch.setattr(intake, "find_cases", broken)
     code, _, err = synthesize(call, shared_model, tmp_path, tmp_path / "in")
     assert code == 70
     assert "ZeroDivisionError" in err
@@ -309,7 +309,7 @@ def test_the_machine_and_the_user_can_stop_us(call, shared_model, tmp_path, monk
     def stop(*arguments):
         raise error
 
-    monkeypatch.setattr(infer, "find_cases", stop)
+    monkeypatch.setattr(intake, "find_cases", stop)
     got, _, err = synthesize(call, shared_model, tmp_path, tmp_path)
     assert got == code
     if code == 4:

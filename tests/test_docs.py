@@ -74,7 +74,13 @@ def test_toml_examples_are_valid(example: str) -> None:
 
 def test_there_is_a_cohort_example_for_every_layout() -> None:
     files = [tomllib.loads(e) for e in examples("toml") if "[[dataset]]" in e]
-    assert {table["layout"] for file in files for table in file["dataset"]} == {"brats", "isles", "bids", "pattern"}
+    assert {table["layout"] for file in files for table in file["dataset"]} == {
+        "brats",
+        "isles",
+        "bids",
+        "dicom",
+        "pattern",
+    }
 
 
 @pytest.mark.parametrize("example", examples("python"))

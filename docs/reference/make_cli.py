@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
-from pmmsynth.cli import Verb
+from pmmsynth.cli import Command
 
 PAGE = Path(__file__).with_name("cli.md")
 WIDTH = 100
@@ -26,7 +27,7 @@ def help_of(*verb: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    verbs = [verb.__name__.lower() for verb in Verb.__subclasses__()]
+    verbs = [get_args(verb)[0].__name__.lower() for verb in get_args(Command)]
     parts = [HEAD, _block(help_of())]
     for verb in verbs:
         parts += [f"## pmmsynth {verb}", _block(help_of(verb))]

@@ -60,6 +60,7 @@ class Case(BaseModel):
         brain: A given brain mask, or None.
         lesion: Lesion mask, or None.
         lesion_labels: What the mask's values mean ({1: "necrotic core", ...}); empty when unknown.
+        remarks: What to know of how its files were found, such as which of two runs was taken.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +74,7 @@ class Case(BaseModel):
     brain: Path | None = None
     lesion: Path | None = None
     lesion_labels: dict[int, str] = {}
+    remarks: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _has_ordered_images(self) -> "Case":

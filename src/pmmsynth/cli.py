@@ -3,7 +3,7 @@
 import shlex
 import sys
 import traceback
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,7 +33,56 @@ class Verb:
 
 
 @dataclass(frozen=True)
-class Simulate(Verb):
+class ManyCases(Verb):
+    """What verbs that write something for each of many cases understand."""
+
+    jobs: int = field(default=1, kw_only=True)
+    """Cases at a time, each in a process of its own; -1 for one per core."""
+    cluster: str | None = field(default=None, kw_only=True)
+    """Address of a Dask scheduler, as tcp://host:8786, whose workers do the cases instead."""
+    overwrite: bool = field(default=False, kw_only=True)
+    """Make again what is there."""
+
+
+@dataclass(frozen=True)
+class Check(Verb):
+    """Look at scans before a long run: which file is which sequence, what is missing, what is wrong; writes nothing."""
+
+    places: Positional[tuple[Path, ...]]
+    """Folders of NIfTI or DICOM, manifests, cohort files."""
+    jobs: int = 1
+    """Cases at a time, each in a process of its own; -1 for one per core."""
+
+    def run(self) -> int:
+        from pmmsynth.check import check
+
+        return check(self.places, jobs=self.jobs, reporter=self.reporter)
+
+
+@dataclass(frozen=True)
+class Convert(ManyCases):
+    """Turn DICOM of MR, in whatever order and depth, into a BIDS tree of NIfTI; patients get labels of digests."""
+
+    dicom: Positional[Path]
+    """Folder of DICOM files."""
+    out: Path
+    """The BIDS tree."""
+
+    def run(self) -> int:
+        from pmmsynth.intake import convert
+
+        return convert(
+            self.dicom,
+            self.out,
+            jobs=self.jobs,
+            cluster=self.cluster,
+            overwrite=self.overwrite,
+            reporter=self.reporter,
+        ).exit_code
+
+
+@dataclass(frozen=True)
+class Simulate(ManyCases):
     """Make four simulated datasets with known truth, as ordinary NIfTI in four folder layouts."""
 
     out: Positional[Path]
@@ -42,12 +91,6 @@ class Simulate(Verb):
     """Cases per dataset: one number, or for some datasets as TTG=12,BraTS=5."""
     seed: int = 0
     """Everything follows from it."""
-    jobs: int = 1
-    """Cases at a time, each in a process of its own; -1 for one per core."""
-    cluster: str | None = None
-    """Address of a Dask scheduler, as tcp://host:8786, whose workers do the cases instead."""
-    overwrite: bool = False
-    """Make cases again that are there."""
 
     def run(self) -> int:
         from pmmsynth.simulate import simulate
@@ -64,7 +107,7 @@ class Simulate(Verb):
 
 
 @dataclass(frozen=True)
-class Prepare(Verb):
+class Prepare(ManyCases):
     """Bring the cases of a cohort file into a store; only what is missing or has changed is done."""
 
     cohorts: Positional[Path]
@@ -75,12 +118,6 @@ class Prepare(Verb):
     """Pixels per side."""
     inplane_mm: float = 1.0
     """Pixel size."""
-    jobs: int = 1
-    """Cases at a time, each in a process of its own; -1 for one per core."""
-    cluster: str | None = None
-    """Address of a Dask scheduler, as tcp://host:8786, whose workers do the cases instead."""
-    overwrite: bool = False
-    """Prepare every case again."""
 
     def run(self) -> int:
         from pmmsynth.prepare import prepare
@@ -133,21 +170,13 @@ class Train(Verb):
     """Print the settings and the plan, do nothing."""
 
     def run(self) -> int:
-        from pydantic import ValidationError
-
-        from pmmsynth.manifest import first_message
         from pmmsynth.store import Store
         from pmmsynth.train import PRESETS, TrainConfig, describe, launch, train
 
         base = TrainConfig.read(self.config) if self.config else PRESETS[self.preset](self.method)
         names = ("constant_epochs", "batch_size", "learning_rate", "precision", "seed")
         chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        try:
-            config = replace(base if self.epochs is None else base.lasting(self.epochs), **chosen)
-        except ValidationError as error:
-            raise UsageError(
-                f"found {first_message(error)}; expected settings that fit together; correct it"
-            ) from error
+        config = (base if self.epochs is None else base.lasting(self.epochs)).changed(**chosen)
         store = Store(self.store, self.dataset)
         if self.dry_run:
             self.reporter.say(describe(store, config.resolved(), processes=self.devices))
@@ -170,7 +199,7 @@ class Train(Verb):
 
 
 @dataclass(frozen=True)
-class Synthesize(Verb):
+class Synthesize(ManyCases):
     """Make the sequences a patient lacks, on the native grid, as BIDS derivatives with a sidecar each."""
 
     model: Positional[Path]
@@ -199,16 +228,11 @@ class Synthesize(Verb):
     """bf16 for speed, float32, or auto: bf16 where the hardware computes in it."""
     memory: float | None = None
     """Limit of the process in gigabytes; fewer slices then share a pass."""
-    jobs: int = 1
-    """Cases at a time, each in a process with a model of its own; -1 for one per core."""
-    cluster: str | None = None
-    """Address of a Dask scheduler, as tcp://host:8786, whose workers do the cases instead."""
-    overwrite: bool = False
-    """Make volumes again that are there."""
 
     def run(self) -> int:
         from pmmsynth.case import Scans
-        from pmmsynth.infer import SavedModel, case_of_inputs, find_cases, overlooked, synthesize_cases
+        from pmmsynth.infer import SavedModel, case_of_inputs, synthesize_cases
+        from pmmsynth.intake import find_cases, overlooked
         from pmmsynth.model import read_card
 
         if (self.cases is None) == (not self.input):
@@ -286,24 +310,13 @@ class Evaluate(Verb):
     """Score again what is scored already."""
 
     def run(self) -> int:
-        from pmmsynth.evaluate import Method, evaluate
-        from pmmsynth.infer import StoredMethod, Synthesizer
+        from pmmsynth.evaluate import evaluate, methods_of
         from pmmsynth.store import Store
 
         store = Store(self.store)
-        methods: dict[str, Method] = {}
-        for text in self.model:
-            name, equals, folder = text.partition("=")
-            label = name if equals else "PMM-Synth"
-            if label in methods:
-                raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
-            folders = [Path(f) for f in (folder if equals else text).split(",")]
-            stored = StoredMethod.of([Synthesizer.load(f, self.device) for f in folders], store)
-            records = [f / "metrics.jsonl" for f in folders]
-            methods[label] = Method(stored, stored.digest, stored.tasks, stored.parameters, records)
         return evaluate(
             store,
-            methods,
+            methods_of(self.model, store, self.device),
             out=self.out,
             tasks=self.tasks if self.tasks in ("paper", "grid") else [t.strip() for t in self.tasks.split(",")],
             split=self.split,
@@ -330,7 +343,9 @@ class Demo(Verb):
 
 
 Command = (
-    Annotated[Simulate, subcommand("simulate")]
+    Annotated[Check, subcommand("check")]
+    | Annotated[Convert, subcommand("convert")]
+    | Annotated[Simulate, subcommand("simulate")]
     | Annotated[Prepare, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Synthesize, subcommand("synthesize")]

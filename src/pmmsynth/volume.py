@@ -32,6 +32,11 @@ class Grid:
         """Voxel size in mm along each axis."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
+    def described(self) -> str:
+        """Shape, voxel size and the way the axes run, as "240x240x39, 1x1x4 mm, LPS"."""
+        spacing = "x".join(f"{s:.3g}" for s in self.spacing)
+        return f"{'x'.join(map(str, self.shape))}, {spacing} mm, {''.join(nib.aff2axcodes(self.affine))}"
+
     def same_as(self, other: "Grid", tolerance: float = 1e-3) -> bool:
         """Whether shape and affine agree (tolerance in mm)."""
         return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=tolerance))

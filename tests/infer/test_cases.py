@@ -16,8 +16,9 @@ from pmmsynth.atomic import sha256
 from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
-from pmmsynth.infer import SavedModel, case_of_inputs, find_cases, synthesize_cases
+from pmmsynth.infer import SavedModel, case_of_inputs, synthesize_cases
 from pmmsynth.infer.naming import sidecar_path
+from pmmsynth.intake import find_cases
 from pmmsynth.manifest import Manifest
 from pmmsynth.model import INTENDED_USE, WEIGHTS
 from pmmsynth.nets import PMMSynthArchitecture

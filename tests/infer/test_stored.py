@@ -10,7 +10,8 @@ import torch
 from model_phantoms import make_card, make_model
 from phantoms import make_store
 from pmmsynth.errors import UsageError
-from pmmsynth.infer import StoredMethod, Synthesizer, find_cases, overlooked
+from pmmsynth.infer import StoredMethod, Synthesizer
+from pmmsynth.intake import find_cases, overlooked
 from pmmsynth.store import Store
 
 COHORT = {"A": [("train", ["T1", "T2"]), ("test", ["T1", "T2", "FLAIR"])]}

@@ -1,6 +1,6 @@
 """From the volumes a patient has to those the patient lacks, on the native grid."""
 
-from pmmsynth.infer.cases import Written, case_of_inputs, find_cases, overlooked, synthesize_cases
+from pmmsynth.infer.cases import Written, case_of_inputs, synthesize_cases
 from pmmsynth.infer.export import export
 from pmmsynth.infer.saved import SavedModel
 from pmmsynth.infer.stored import StoredMethod
@@ -14,7 +14,5 @@ __all__ = [
     "Written",
     "case_of_inputs",
     "export",
-    "find_cases",
-    "overlooked",
     "synthesize_cases",
 ]

@@ -1,4 +1,4 @@
-"""Many cases through one model: found in a folder or a manifest, written as BIDS derivatives."""
+"""Many cases through one model, written as BIDS derivatives."""
 
 import json
 import os
@@ -9,24 +9,18 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pmmsynth.atomic import replacing, sha256, sweep, write_json
-from pmmsynth.case import Case, Split
+from pmmsynth.case import Case
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.infer.naming import label, output_path, sidecar_path
 from pmmsynth.infer.saved import SavedModel
 from pmmsynth.infer.sidecar import preparation, sidecar
 from pmmsynth.infer.synthesizer import Synthesizer
-from pmmsynth.intake import bids, brats, isles
-from pmmsynth.intake.files import volumes_under
+from pmmsynth.intake import UNKNOWN
 from pmmsynth.jobs import Outcome, map_cases
-from pmmsynth.manifest import Manifest, first_message
 from pmmsynth.modality import parse_modality
-from pmmsynth.volume import SUFFIXES, read_volume, write_volume
-
-UNKNOWN = "(not said)"
+from pmmsynth.volume import read_volume, write_volume
 
 
 @dataclass(frozen=True)
@@ -73,47 +67,6 @@ def _names(text: str, modality: str) -> bool:
         return parse_modality(text) == modality
     except UsageError:
         return False
-
-
-def overlooked(place: Path, cases: Sequence[Case]) -> list[Path]:
-    """Volumes below a folder that no case takes as a sequence or lesion mask: their sequences count as missing."""
-    if not place.is_dir():
-        return []
-    used = {p for c in cases for p in (*c.images.values(), c.brain, c.lesion)}
-    return [p for p in volumes_under(place) if p not in used]
-
-
-def find_cases(place: Path, split: Split | None = None) -> list[Case]:
-    """Cases of a manifest file, or of a folder in BIDS, BraTS or ISLES form.
-
-    Args:
-        place: The file or folder.
-        split: Of a manifest, only the cases of this split.
-
-    Raises:
-        BadInput: If there is no such place, or its files contradict each other.
-        UsageError: If the place is a single image, or a split is wanted of a folder.
-        NothingToDo: If there is no case.
-    """
-    if place.is_file():
-        if place.name.lower().endswith(SUFFIXES):
-            raise UsageError(f"found one image, {place}; expected a folder or a manifest.jsonl; use --input t1={place}")
-        chosen = [c for c in Manifest.read(place).cases if split in (None, c.split)]
-        if not chosen:
-            raise NothingToDo(f"found no {split} case in {place}; expected at least one; choose another split")
-        return chosen
-    if split:
-        raise UsageError(f"found --split {split} and the folder {place}; only a manifest has splits; leave it out")
-    if not place.is_dir():
-        raise BadInput(f"nothing at {place}", "a folder of cases or a manifest.jsonl", "check the path")
-    try:  # names that are BIDS are nothing else; BraTS and ISLES share the name of FLAIR
-        first = bids.find(place, UNKNOWN) or brats.find(place, UNKNOWN)
-        best = max(first, isles.find(place, UNKNOWN), key=lambda cases: sum(len(c.images) for c in cases))
-    except ValidationError as error:
-        raise BadInput(f"{place}: {first_message(error)}", "a name for each case", "rename the folder") from error
-    if not best:
-        raise NothingToDo(f"found no case in {place}; expected BraTS, BIDS or ISLES file names; use --input t1=path")
-    return best
 
 
 def synthesize_cases(

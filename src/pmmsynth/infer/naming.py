@@ -4,17 +4,7 @@ import re
 from pathlib import Path
 
 from pmmsynth.case import Case
-
-_FORMS = {
-    "T1": ("anat", "", "T1w"),
-    "T2": ("anat", "", "T2w"),
-    "T1C": ("anat", "ce-gadolinium_", "T1w"),
-    "FLAIR": ("anat", "", "FLAIR"),
-    "PD": ("anat", "", "PDw"),
-    "DWI": ("dwi", "", "trace"),
-    "ADC": ("dwi", "", "ADC"),
-}
-"""Modality to (folder, entity before desc, suffix)."""
+from pmmsynth.intake.bids import FORMS
 
 
 def label(text: str) -> str:
@@ -33,7 +23,7 @@ def subject_and_session(case: Case) -> tuple[str, str | None]:
 def output_path(root: Path, case: Case, modality: str) -> Path:
     """`root/sub-01/[ses-1/]anat/sub-01_[ses-1_]desc-synth_FLAIR.nii.gz` and its like."""
     subject, session = subject_and_session(case)
-    folder, entity, suffix = _FORMS.get(modality, ("anat", "", modality))
+    folder, entity, suffix = FORMS.get(modality, ("anat", "", modality))
     place, prefix = root / f"sub-{subject}", f"sub-{subject}_"
     if session:
         place, prefix = place / f"ses-{session}", f"{prefix}ses-{session}_"

@@ -1,5 +1,6 @@
 """BIDS: sub-*/[ses-*]/{anat,dwi,perf}, lesion masks under derivatives/ (or beside the images)."""
 
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -10,13 +11,27 @@ from pmmsynth.case import Case
 from pmmsynth.intake.files import stem, volumes_under
 
 SUFFIX = {"t1w": "T1", "t2w": "T2", "flair": "FLAIR", "adc": "ADC", "trace": "DWI", "dwi": "DWI", "pdw": "PD"}
+FORMS = {
+    "T1": ("anat", "", "T1w"),
+    "T2": ("anat", "", "T2w"),
+    "T1C": ("anat", "ce-gadolinium_", "T1w"),
+    "FLAIR": ("anat", "", "FLAIR"),
+    "PD": ("anat", "", "PDw"),
+    "DWI": ("dwi", "", "trace"),
+    "ADC": ("dwi", "", "ADC"),
+}
+"""What is written: modality to (folder, entities, suffix)."""
 DATATYPES = ("anat", "dwi", "perf")
 
 Key = tuple[str, str | None]
 
 
 def find(root: Path, dataset: str) -> list[Case]:
-    """One case per subject and session; of several runs or acquisitions the first by name, `trace` before `dwi`."""
+    """One case per subject and session.
+
+    Of several files of one sequence the first by name is taken (run-2 before run-10), `trace` before `dwi`, and the
+    case remarks on it. Phase and complex parts are left alone, as is what is under derivatives.
+    """
     images: dict[Key, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     lesions: dict[Key, Path] = {}
     for path in volumes_under(root):
@@ -26,6 +41,8 @@ def find(root: Path, dataset: str) -> list[Case]:
         if "sub" not in entities:
             continue
         key = f"sub-{entities['sub']}", f"ses-{entities['ses']}" if "ses" in entities else None
+        if entities.get("part", "mag") != "mag":
+            continue
         if suffix.lower() == "mask":
             if "lesion" in (entities.get("label", "") + entities.get("desc", "")).lower():
                 lesions.setdefault(key, path)
@@ -40,6 +57,7 @@ def find(root: Path, dataset: str) -> list[Case]:
             subject=f"{dataset}:{key[0]}",
             session=key[1],
             images={name: min(paths, key=_preference) for name, paths in images[key].items()},
+            remarks=tuple(_choice(name, sorted(p, key=_preference)) for name, p in images[key].items() if len(p) > 1),
             lesion=lesions.get(key),
             lesion_labels={1: "lesion"} if key in lesions else {},
         )
@@ -47,8 +65,13 @@ def find(root: Path, dataset: str) -> list[Case]:
     ]
 
 
-def _preference(path: Path) -> tuple[bool, str]:
-    return stem(path).lower().endswith("_dwi"), str(path)
+def _preference(path: Path) -> tuple[bool, list[str]]:
+    parts = re.split(r"(\d+)", str(path))  # numbers at odd places
+    return stem(path).lower().endswith("_dwi"), [p.zfill(12) if i % 2 else p for i, p in enumerate(parts)]
+
+
+def _choice(name: str, paths: list[Path]) -> str:
+    return f"{name}: {paths[0].name} taken, left {', '.join(p.name for p in paths[1:])}"
 
 
 def _is_3d(path: Path) -> bool:

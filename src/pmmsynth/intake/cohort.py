@@ -16,7 +16,9 @@ from pmmsynth.intake import bids, brats, isles, pattern
 from pmmsynth.manifest import Manifest, build, first_message, split_patients
 from pmmsynth.modality import ordered, parse_modality
 
-Layout = Literal["brats", "isles", "bids", "pattern"]
+Layout = Literal["brats", "isles", "bids", "dicom", "pattern"]
+TAKEN = ("sheets", "quality", "converted")
+"""Folders of a store that are no datasets."""
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -114,8 +116,10 @@ class DatasetTable(_Table):
     @field_validator("name")
     @classmethod
     def _names_a_folder(cls, value: str) -> str:
-        if not _FOLDER_NAME.fullmatch(value) or value == "sheets":
-            raise ValueError(f"{value!r} must be letters, digits, '.', '-' or '_' (it names a folder), not 'sheets'")
+        if not _FOLDER_NAME.fullmatch(value) or value in TAKEN:
+            raise ValueError(
+                f"{value!r} must be letters, digits, '.', '-' or '_' (it names a folder), none of {', '.join(TAKEN)}"
+            )
         return value
 
     @model_validator(mode="after")
@@ -129,6 +133,10 @@ class DatasetTable(_Table):
         elif self.image or self.brain or self.lesion or self.aliases or self.ignore:
             raise ValueError('image, brain, lesion, aliases and ignore belong to layout = "pattern"')
         return self
+
+    def roots(self, base: Path) -> list[Path]:
+        """Its folders; `base` is that of the cohort file."""
+        return [(base / root).resolve() for root in (self.root if isinstance(self.root, list) else [self.root])]
 
     @property
     def scans(self) -> Scans:
@@ -163,14 +171,23 @@ class CohortFile(_Table):
             raise BadInput(f"{path}: {error}", "a TOML file", "correct it") from error
 
 
-def read_cohorts(path: Path) -> tuple[CohortFile, Manifest]:
+def read_cohorts(
+    path: Path, *, converted: Path | None = None, only: Sequence[str] | None = None
+) -> tuple[CohortFile, Manifest]:
     """Find the cases of every dataset of a cohort file and give each patient its split.
 
     Splits by pattern are settled first; then, dataset by dataset, the patients not yet placed are drawn by fraction.
+
+    Args:
+        path: The cohort file.
+        converted: Where datasets of DICOM are as BIDS trees, each in a folder of its name.
+        only: Names of the datasets to take; all if None.
     """
     cohorts = CohortFile.read(path)
+    if only is not None:
+        cohorts = cohorts.model_copy(update={"datasets": [d for d in cohorts.datasets if d.name in only]})
     try:
-        found = {table.name: _cases_of(table, path.parent) for table in cohorts.datasets}
+        found = {table.name: _cases_of(table, path.parent, converted) for table in cohorts.datasets}
         placed: dict[tuple[str, str], Split] = {}
         by_patient: dict[str, Split] = {}
         for table in cohorts.datasets:
@@ -194,11 +211,10 @@ def read_cohorts(path: Path) -> tuple[CohortFile, Manifest]:
     return cohorts, build([t.name for t in cohorts.datasets], cases, str(path))
 
 
-def _cases_of(table: DatasetTable, base: Path) -> list[Case]:
+def _cases_of(table: DatasetTable, base: Path, converted: Path | None) -> list[Case]:
     """The cases of one dataset, sorted by name, before splitting."""
     cases: list[Case] = []
-    for root in table.root if isinstance(table.root, list) else [table.root]:
-        folder = (base / root).resolve()
+    for folder in [converted / table.name] if converted and table.layout == "dicom" else table.roots(base):
         if not folder.is_dir():
             raise BadInput(f"dataset {table.name}: no folder {folder}", "the folder of its cases", "correct root")
         cases += _find(table, folder)
@@ -227,7 +243,7 @@ def _find(table: DatasetTable, root: Path) -> list[Case]:
         return brats.find(root, table.name)
     if table.layout == "isles":
         return isles.find(root, table.name)
-    if table.layout == "bids":
+    if table.layout in ("bids", "dicom"):
         return bids.find(root, table.name)
     return pattern.find(
         root,

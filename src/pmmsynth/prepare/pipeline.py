@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib.metadata import version
@@ -14,8 +14,8 @@ from pmmsynth.atomic import sha256, sweep, write_json
 from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
-from pmmsynth.intake import CohortFile, read_cohorts
-from pmmsynth.jobs import Outcome, map_cases
+from pmmsynth.intake import CohortFile, convert, read_cohorts
+from pmmsynth.jobs import Failure, Outcome, map_cases
 from pmmsynth.manifest import Manifest
 from pmmsynth.modality import ordered
 from pmmsynth.prepare.quality import remarks, unfit
@@ -37,6 +37,10 @@ from pmmsynth.volume import read_volume
 
 RECIPE = 2
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
+
+
+CONVERTED = "converted"
+"""Folder of the store with what was made of DICOM."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ def prepare(
         )
     if out.exists() and not (out / "store.json").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"found {out} with other things in it; expected a store or no folder; choose another place")
-    cohorts, manifest = read_cohorts(cohort_path)
+    unconverted = _convert(cohort_path, out, jobs, cluster, overwrite, reporter)
+    cohorts, manifest = read_cohorts(cohort_path, converted=out / CONVERTED)
     _write_tables(out, cohorts, manifest, matrix, inplane_mm)
     settings = {d.name: Settings(matrix, inplane_mm, d.slice_mm, d.scans, tuple(d.accept)) for d in cohorts.datasets}
     _clear(out, manifest, settings)
@@ -113,9 +118,11 @@ def prepare(
     for failure in outcome.failures:
         shutil.rmtree(out / failure.name, ignore_errors=True)  # whatever is there no longer fits its inputs
     sweep(out)  # what lost processes left
+    outcome = Outcome(outcome.results, (*unconverted, *outcome.failures))
     new = [done.case for done in outcome.results if done.is_new]
+    chosen = {(c.dataset, c.id): c.remarks for c in manifest.cases}
     for case in new:
-        for remark in remarks(case.record.quality):
+        for remark in (*chosen[case.record.dataset, case.record.case], *remarks(case.record.quality)):
             reporter.warn(f"{case.record.dataset}/{case.record.case}: {remark}", case=case.record.case)
     for dataset in manifest.datasets:
         cases = [done.case for done in outcome.results if done.case.record.dataset == dataset]
@@ -128,6 +135,24 @@ def prepare(
         text = f"all {up_to_date} cases up to date: {out}"
     reporter.say(text, prepared=len(new), up_to_date=up_to_date, failed=len(outcome.failures))
     return Outcome(tuple(done.case for done in outcome.results), outcome.failures)
+
+
+def _convert(
+    path: Path, out: Path, jobs: int, cluster: str | None, overwrite: bool, reporter: Reporter
+) -> list[Failure]:
+    """Bring the cohort's datasets of DICOM up to date as BIDS trees in the store; the studies that failed."""
+    failures = []
+    for table in (t for t in CohortFile.read(path).datasets if t.layout == "dicom"):
+        place = out / CONVERTED / table.name
+        there: set[Path] = set()
+        for root in table.roots(path.parent):
+            done = convert(root, place, jobs=jobs, cluster=cluster, overwrite=overwrite, reporter=reporter)
+            failures += [replace(f, name=f"{table.name}/{f.name}") for f in done.failures]
+            there |= {image for study in done.results for image in (*study.new, *study.kept)}
+        for image in place.absolute().rglob("*.nii.gz"):
+            if image not in there:  # of files that are no longer there
+                image.unlink()
+    return failures
 
 
 def _write_tables(out: Path, cohorts: CohortFile, manifest: Manifest, matrix: int, inplane_mm: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 from model_phantoms import brain, save, save_case
 from pmmsynth.case import Case
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
-from pmmsynth.infer import find_cases
+from pmmsynth.intake import find_cases
 from pmmsynth.manifest import Manifest
 
 

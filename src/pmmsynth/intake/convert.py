@@ -1,0 +1,307 @@
+"""DICOM series -> a BIDS tree of NIfTI: voxels by dcm2niix, names by what each series was recognized as."""
+
+import hashlib
+import json
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import dcm2niix
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from pmmsynth.atomic import replacing, sha256, sweep, write_json
+from pmmsynth.console import Reporter
+from pmmsynth.errors import BadInput, NothingToDo
+from pmmsynth.intake.bids import FORMS
+from pmmsynth.intake.dicom import Series, series_under
+from pmmsynth.intake.diffusion import trace_and_adc
+from pmmsynth.jobs import Outcome, map_cases
+from pmmsynth.modality import KNOWN, ordered
+
+RECIPE = 1
+"""Raised whenever the same files come out differently."""
+DIRECTIONS = 3
+"""Of diffusion that average out its anisotropy."""
+KEPT = (
+    *("Manufacturer", "ManufacturersModelName", "MagneticFieldStrength", "SeriesDescription", "ProtocolName"),
+    *("ImageType", "EchoTime", "RepetitionTime", "InversionTime", "FlipAngle", "SliceThickness"),
+    "ContrastBolusIngredient",
+)
+"""Of the sidecar of dcm2niix: nothing in them names the patient."""
+OPTIONS = ("-b", "y", "-ba", "y", "-z", "n", "-g", "i", "-w", "1", "-f", "image")
+"""A sidecar without what names the patient; no compression; no settings of the user's own."""
+AFTER = 600
+"""Seconds before a conversion counts as hung."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One patient's series of one study."""
+
+    subject: str
+    session: str
+    series: tuple[Series, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.subject}_{self.session}"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of a study: images written now, those that were up to date, and what to know of them."""
+
+    name: str
+    new: tuple[Path, ...]
+    kept: tuple[Path, ...]
+    remarks: tuple[str, ...]
+
+
+def convert(
+    root: Path, out: Path, *, jobs: int = 1, cluster: str | None = None, overwrite: bool = False, reporter: Reporter
+) -> Outcome[Converted]:
+    """Write every recognized series below `root` as NIfTI with a sidecar into the BIDS tree `out`.
+
+    Patients and studies get labels made of digests of their identifiers; nothing that names them is written. Several
+    series of one sequence become run-1, run-2, ... in the order of their numbers. Raw diffusion becomes its trace image
+    and ADC, unless the scanner's own are there. What was made from the same files is left as it is.
+
+    Args:
+        root: A folder of DICOM files, in whatever order and depth.
+        out: The tree.
+        jobs: Studies at a time, in as many processes.
+        cluster: Address of a Dask scheduler whose workers do it instead.
+        overwrite: Convert again what is there.
+        reporter: Where to speak.
+
+    Raises:
+        BadInput: If there is no such folder.
+        NothingToDo: If no MR series is in it.
+    """
+    if not root.is_dir():
+        raise BadInput(f"no folder at {root}", "a folder of DICOM files", "check the path")
+    studies, broken = studies_under(root)
+    if not studies:
+        raise NothingToDo(f"found no DICOM series of MR in {root}; expected at least one; check the path")
+    for path in broken:
+        reporter.warn(f"found {path}: not readable; expected DICOM; copy or export it again", path=path)
+    if out.is_dir():
+        sweep(out)
+    outcome = map_cases(
+        partial(_convert_study, out=out.absolute(), overwrite=overwrite),
+        studies,
+        [study.name for study in studies],
+        label="convert",
+        jobs=jobs,
+        cluster=cluster,
+        reporter=reporter,
+    )
+    if outcome.results:
+        _describe(out)
+    for done in outcome.results:
+        for remark in done.remarks:
+            reporter.warn(f"{done.name}: {remark}", case=done.name)
+    new, kept = (sum(len(getattr(done, name)) for done in outcome.results) for name in ("new", "kept"))
+    reporter.say(
+        f"{new} images written, {kept} up to date, {len(outcome.failures)} studies failed: {out}", new=new, kept=kept
+    )
+    return outcome
+
+
+def studies_under(root: Path) -> tuple[list[Study], list[Path]]:
+    """The MR studies below a folder, and the DICOM files that cannot be read."""
+    series, broken = series_under(root.absolute())
+    groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
+    for one in series:
+        groups[one.subject, one.session].append(one)
+    return [Study(*key, tuple(members)) for key, members in groups.items()], broken
+
+
+def usable(study: Sequence[Series]) -> tuple[list[Series], list[str]]:
+    """The series of a study to convert, and what to say of the others of ours.
+
+    Raises:
+        BadInput: If identifiers are those of two patients.
+    """
+    if len(people := {person for series in study for person in series.people}) > 1:
+        raise BadInput(
+            f"{study[0].files[0].parent}: {len(people)} names or birth dates under one patient identifier",
+            "one patient",
+            "separate them, or give each an identifier of its own",
+        )
+    chosen, remarks = [], []
+    for series in study:
+        if series.modality and (problem := series.problem()):
+            remarks.append(f"series {series.number} ({series.modality}) left out: {problem}")
+        elif series.modality:
+            chosen.append(series)
+            if series.remark:
+                remarks.append(f"series {series.number}: {series.remark}")
+    return chosen, remarks
+
+
+def _convert_study(study: Study, *, out: Path, overwrite: bool) -> Converted:
+    chosen, remarks = usable(study.series)
+    if not chosen:
+        reasons = [*remarks, *(f"series {s.number}: {s.why}" for s in study.series if not s.modality)]
+        raise BadInput(
+            f"{study.name}: no usable sequence among {len(study.series)} series ({'; '.join(reasons)})",
+            f"one of {', '.join(KNOWN)}",
+            "export the study again; convert by hand what is named otherwise",
+        )
+    new: list[Path] = []
+    kept: list[Path] = []
+    for modality in ordered(s.modality for s in chosen if s.modality):
+        same = [s for s in chosen if s.modality == modality]
+        for number, series in enumerate(same, 1):
+            run = f"run-{number}_" if len(same) > 1 else ""
+            target = _target(out, study, modality, run)
+            derived = _target(out, study, "ADC", run)
+            wants_adc = modality == "DWI" and not any(s.modality == "ADC" for s in chosen)
+            digest = _digest(series, wants_adc)
+            if not overwrite and _made_of(target, digest):
+                kept += [path for path in (target, derived) if path == target or (wants_adc and path.is_file())]
+                remarks += _said_then(target)
+                continue
+            images, said = _images(series, modality, wants_adc)
+            said = [f"series {series.number}: {text}" for text in said]
+            remarks += said
+            for name, (image, sidecar) in images.items():  # the series' own image last: it says that all is there
+                path = target if name == modality else derived
+                _write(path, image, sidecar | {"Conversion": _conversion(series, digest, said)})
+                new.append(path)
+    return Converted(study.name, tuple(new), tuple(kept), tuple(remarks))
+
+
+def _images(
+    series: Series, modality: str, wants_adc: bool
+) -> tuple[dict[str, tuple[nib.Nifti1Image, dict[str, object]]], list[str]]:
+    """The image of a series, after the ADC made with it if that is wanted and can be; and what to know of them."""
+    image, sidecar, b_values = _dcm2niix(series)
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    if modality != "DWI" or data.ndim == 3:
+        if data.ndim != 3:
+            raise BadInput(
+                f"series {series.number} ({modality}): {data.ndim}-D, shape {data.shape}",
+                "one volume",
+                "export one volume, or leave the series out",
+            )
+        image.header["descrip"] = image.header["aux_file"] = b""  # dcm2niix writes times and comments there
+        return {modality: (image, sidecar)}, []
+    if b_values is None or len(b_values) != data.shape[3]:
+        raise BadInput(
+            f"series {series.number}: {data.shape[3]} diffusion volumes without b-values",
+            "a b-value for each",
+            "export the trace and ADC images of the scanner",
+        )
+    trace, adc, directions = trace_and_adc(data, b_values)
+    said = [f"DWI is the mean of {directions} volumes at b = {b_values.max():g} s/mm2"]
+    if directions < DIRECTIONS:
+        said.append(f"fewer than {DIRECTIONS} directions do not average out the anisotropy of white matter")
+    found = {"DWI": (_like(trace, image), sidecar)}
+    if wants_adc and adc is None:
+        said.append("no volume without diffusion weighting, so no ADC")
+    elif wants_adc and adc is not None:
+        found = {"ADC": (_like(adc, image), sidecar | {"Units": "mm2/s"})} | found
+    return found, said
+
+
+def _dcm2niix(series: Series) -> tuple[nib.Nifti1Image, dict[str, object], NDArray[np.float64] | None]:
+    """The one image that dcm2niix makes of a series, its sidecar and its b-values, read into memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        inside, outside = Path(folder, "in"), Path(folder, "out")
+        inside.mkdir()
+        outside.mkdir()
+        for number, path in enumerate(series.files):
+            (inside / f"{number:06d}.dcm").symlink_to(path)
+        command = [
+            dcm2niix.bin,
+            *["-b", "y", "-ba", "y", "-z", "n", "-g", "i", "-w", "1", "-f", "image", "-o"],
+            str(outside),
+            str(inside),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=AFTER, check=False)
+        images = sorted(outside.glob("*.nii"))
+        if done.returncode or len(images) != 1:
+            lines = [line for line in (done.stdout + done.stderr).splitlines() if "rror" in line or "arning" in line]
+            reason = " ".join(lines[0].replace(folder, "").split()) if lines else f"exit code {done.returncode}"
+            raise BadInput(
+                f"series {series.number} ({series.modality}): dcm2niix makes {len(images)} images of it ({reason})",
+                "one",
+                "export the series again, alone",
+            )
+        beside = images[0].with_suffix(".json")
+        said = json.loads(beside.read_text(encoding="utf-8", errors="replace")) if beside.is_file() else {}
+        values = images[0].with_suffix(".bval")
+        image = nib.Nifti1Image.from_bytes(images[0].read_bytes())
+        return (
+            image,
+            {name: said[name] for name in KEPT if name in said},
+            np.loadtxt(values, ndmin=1) if values.is_file() else None,
+        )
+
+
+def _target(out: Path, study: Study, modality: str, run: str) -> Path:
+    folder, entity, suffix = FORMS[modality]
+    return out / study.subject / study.session / folder / f"{study.name}_{entity}{run}{suffix}.nii.gz"
+
+
+def _write(path: Path, image: nib.Nifti1Image, sidecar: dict[str, object]) -> None:
+    """Image and sidecar, complete or absent; never an old image beside a new sidecar."""
+    with replacing(path) as temporary:
+        nib.save(image, temporary)
+        write_json(_sidecar(path), sidecar)
+        path.unlink(missing_ok=True)
+
+
+def _like(data: NDArray[np.float32], image: nib.Nifti1Image) -> nib.Nifti1Image:
+    made = nib.Nifti1Image(data, image.affine)
+    made.header.set_xyzt_units("mm")
+    return made
+
+
+def _conversion(series: Series, digest: str, remarks: Sequence[str]) -> dict[str, object]:
+    return {
+        "Digest": digest,
+        "Recognized": series.why,
+        "SeriesNumber": series.number,
+        "Files": len(series.files),
+        "Remarks": list(remarks),
+        "Software": f"pmmsynth {version('pmmsynth')}, dcm2niix {version('dcm2niix')}",
+    }
+
+
+def _digest(series: Series, wants_adc: bool) -> str:
+    """Of all that decides how a series comes out."""
+    text = json.dumps([RECIPE, series.modality, wants_adc, sorted(sha256(path) for path in series.files)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _made_of(path: Path, digest: str) -> bool:
+    try:
+        return path.is_file() and json.loads(_sidecar(path).read_bytes())["Conversion"]["Digest"] == digest
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _said_then(path: Path) -> list[str]:
+    return [str(text) for text in json.loads(_sidecar(path).read_bytes())["Conversion"].get("Remarks", ())]
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+
+
+def _describe(out: Path) -> None:
+    """`dataset_description.json` of a BIDS tree, once."""
+    path = out / "dataset_description.json"
+    if not path.is_file():
+        made_by = {"Name": "pmmsynth", "Version": version("pmmsynth")}
+        write_json(path, {"Name": "Converted from DICOM", "BIDSVersion": "1.10.0", "GeneratedBy": [made_by]})

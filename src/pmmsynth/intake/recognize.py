@@ -1,0 +1,104 @@
+"""Which sequence a DICOM series is, from what its header says: described by name, else by its times."""
+
+import re
+from dataclasses import dataclass
+
+NOT_OURS = re.compile(
+    r"localizer|localiser|scout|survey|three.?plane|3.?plane|calib|field.?map|b0.?map|t1.?map|t2.?map|\bmip\b|\bmpr\b|"
+    r"\bswi\b|swan|t2\s?\*|t2.?star|angio|\btof\b|\bmr[av]\b|perf|\bpwi\b|\bdsc\b|\bdce\b|\basl\b|bold|fmri|resting|"
+    r"spectro|\bsvs\b|\bcsi\b|\bmtt\b|\bcb[fv]\b|\bttp\b|\btmax\b|\bfa\b|colou?r.?fa|\beadc\b|exp.{0,10}adc|phase"
+)
+"""Series of other kinds, and maps made from ours."""
+CONTRAST = re.compile(
+    r"(?<![a-z])(c\+|ce|gd|gad[a-z]*|post|contrast|contraste|km|kontrast|inj[a-z]*)(?![a-z])|\+\s?(c|gd|gad|km)"
+)
+NO_CONTRAST = re.compile(r"(?<![a-z])(pre|without|w/?o|non|no|nativ|ohne|sans|sin)(?![a-z])")
+NAMES = (
+    ("ADC", re.compile(r"(?<![a-z])adc(?![a-z])|apparent.diffusion")),
+    ("FLAIR", re.compile(r"flair|dark.?fluid|tirm")),
+    ("DWI", re.compile(r"(?<![a-z])(dwi|dti|diff[a-z]*|trace[a-z]*|b\s?=?\s?[1-3]000)(?![a-z])")),
+    ("T1", re.compile(r"(?<![a-z])t1|mp.?rage|spgr|bravo")),
+    ("T2", re.compile(r"(?<![a-z])[ast]?t2")),
+)
+"""In the order they are looked for: a FLAIR may be called T2 FLAIR, a map of a diffusion series names both."""
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What of a header tells sequences apart; times in ms, 0 where it does not say.
+
+    Attributes:
+        description: Series description and protocol name.
+        kind: Image type (ORIGINAL, PRIMARY, ...).
+        echo, repetition, inversion: TE, TR, TI.
+        agent: Of contrast.
+        b_values: Different ones of the series, in s/mm2, rising.
+    """
+
+    description: str
+    kind: tuple[str, ...] = ()
+    echo: float = 0.0
+    repetition: float = 0.0
+    inversion: float = 0.0
+    agent: str = ""
+    b_values: tuple[float, ...] = ()
+
+
+def recognize(tags: Tags) -> tuple[str | None, str]:
+    """The canonical modality, None for what is none of ours, and what told.
+
+    Example:
+        >>> recognize(Tags("sT2W/FLAIR", echo=100, repetition=9000, inversion=2500))
+        ('FLAIR', 'named')
+        >>> recognize(Tags("AX SE", echo=12, repetition=550, agent="Gadovist"))
+        ('T1C', 'TE 12, TR 550, TI 0 ms, agent Gadovist')
+    """
+    text = tags.description.lower()
+    kinds = {kind.upper() for kind in tags.kind}
+    if found := NOT_OURS.search(text):
+        return None, f"{found[0]!r} is not one of the sequences used"
+    if "ADC" in kinds:
+        return "ADC", "image type ADC"
+    if kinds & {"TRACEW", "TRACE"}:
+        return "DWI", "image type TRACE"
+    named = next((name for name, pattern in NAMES if pattern.search(text)), None)
+    if named is None and tags.b_values and tags.b_values[-1] > 0:
+        return "DWI", f"b = {tags.b_values[-1]:g}"
+    timed = by_times(tags)
+    if (named or timed) == "T1":
+        return _with_contrast(tags, text, "named" if named else _times(tags))
+    if named:
+        return named, "named"
+    return timed, _times(tags) if timed else f"neither name nor {_times(tags)} tell"
+
+
+def by_times(tags: Tags) -> str | None:
+    """T1, T2 or FLAIR by TE, TR and TI alone."""
+    if not tags.echo or not tags.repetition:
+        return None
+    if tags.echo >= 60 and tags.inversion >= 1600:
+        return "FLAIR"
+    if tags.echo <= 30 and (tags.repetition <= 1300 or 300 <= tags.inversion <= 1500):
+        return "T1"
+    return "T2" if tags.echo >= 60 and tags.repetition >= 2000 and not tags.inversion else None
+
+
+def doubts(tags: Tags, modality: str) -> str | None:
+    """What the times say against the name, if they do."""
+    timed = by_times(tags)
+    same = {"T1C": "T1"}.get(modality, modality)
+    if timed and same in ("T1", "T2", "FLAIR") and timed != same:
+        return f"named {modality}, but {_times(tags)} are those of {timed}"
+    return None
+
+
+def _with_contrast(tags: Tags, text: str, why: str) -> tuple[str, str]:
+    if tags.agent and not NO_CONTRAST.fullmatch(tags.agent.lower()) and tags.agent.lower() != "none":
+        return "T1C", f"{why}, agent {tags.agent}"
+    if (found := CONTRAST.search(text)) and not NO_CONTRAST.search(text):
+        return "T1C", f"{why}, {found[0]!r}"
+    return "T1", why
+
+
+def _times(tags: Tags) -> str:
+    return f"TE {tags.echo:g}, TR {tags.repetition:g}, TI {tags.inversion:g} ms"

@@ -1,0 +1,138 @@
+"""One table of what is there, missing and wrong; exit codes; nothing written."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dicom_phantoms import voxels, write_classic
+from model_phantoms import CENTRE, affine_for, brain, save, save_case
+from pmmsynth.cli import main
+
+ELSEWHERE = CENTRE + np.array([1, 2, 0])
+FAR = affine_for()
+FAR[0, 3] += 500
+
+
+@pytest.fixture
+def call(capsys):
+    def run(*arguments):
+        code = main(["check", *map(str, arguments)])
+        got = capsys.readouterr()
+        return code, got.out, got.err
+
+    return run
+
+
+def two_cases(folder):
+    """Of two patients: the second one's head is a little elsewhere."""
+    save_case(folder / "P1")
+    save_case(folder / "P2", centre=ELSEWHERE)
+    return folder
+
+
+def test_a_good_folder(call, tmp_path):
+    two_cases(tmp_path)
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+    code, out, err = call(tmp_path)
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1] == ["case", "sequence", "geometry", "told", "by", "file"]
+    assert lines[2][:7] == ["P1", "T1", "40x46x10,", "1x1x4", "mm,", "RAS", "BraTS"]
+    assert lines[4][:2] == ["P2", "T1"]
+    assert out.splitlines()[-1] == "2 cases: 2 can be used (0 to be looked at), 0 cannot"
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+
+
+WRONG = {
+    "nan": (lambda p: save(p, np.where(brain("T2") > 0, np.nan, 0).astype(np.float32)), "NaN or infinite voxels"),
+    "constant": (lambda p: save(p, np.full_like(brain("T2"), 3)), "every voxel is 3"),
+    "cut": (lambda p: p.write_bytes(p.read_bytes()[:1000]), "not readable"),
+    "4-D": (lambda p: nib.save(nib.Nifti1Image(np.ones((9, 9, 9, 2)), np.eye(4)), p), "4-D"),
+    "far away": (
+        lambda p: save(p, brain("T2", centre=ELSEWHERE), FAR),
+        "no overlap",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_wrong_is_told_and_the_rest_is_fine(call, tmp_path, kind):
+    make, expected = WRONG[kind]
+    make(two_cases(tmp_path) / "P2/t2.nii.gz")
+    code, out, _ = call(tmp_path)
+    assert code == 5
+    assert expected in out
+    assert "2 cases: 1 can be used" in out
+    code, out, _ = call(tmp_path / "P2", "--json")
+    assert code == 4
+    objects = [json.loads(line) for line in out.splitlines()]
+    (case,) = [o for o in objects if "files" in o]
+    assert case["is_bad"]
+    assert expected in json.dumps(case)
+    assert objects[-1]["bad"] == 1
+
+
+def test_one_image_under_two_names(call, tmp_path):
+    two_cases(tmp_path)
+    save(tmp_path / "P2/t2.nii.gz", brain("T1", centre=ELSEWHERE))
+    code, out, _ = call(tmp_path)
+    assert code == 5
+    assert "WRONG: T1 and T2 are one image" in out
+
+
+def test_one_patient_twice(call, tmp_path):
+    two_cases(tmp_path / "a")
+    save_case(tmp_path / "b/P9")
+    code, out, _ = call(tmp_path / "a", tmp_path / "b")
+    assert code == 5
+    assert "WRONG: has an image of (not said)/P9 too: one patient twice?" in out
+    assert "3 cases: 1 can be used" in out
+
+
+def test_missing_sequences_and_files_nobody_takes(call, tmp_path):
+    two_cases(tmp_path)
+    (tmp_path / "P2/t2.nii.gz").rename(tmp_path / "P2/what-is-this.nii.gz")
+    code, out, err = call(tmp_path)
+    assert (code, out.count("missing: T2")) == (0, 1)
+    assert "found 1 volumes that no case takes, the first" in err
+
+
+def test_a_cohort_file_and_what_its_scans_are(call, tmp_path):
+    """A head with skull is one to look at, unless the cohort file knows."""
+    rng = np.random.default_rng(0)
+    for name in ("t1", "t2"):
+        save(tmp_path / f"in/P1/{name}.nii.gz", rng.integers(1, 900, brain().shape).astype(np.int16))
+    table = '[[dataset]]\nname = "A"\nroot = "in"\nlayout = "brats"\n'
+    (tmp_path / "c.toml").write_text(table)
+    code, out, _ = call(tmp_path / "c.toml")
+    assert code == 0
+    assert "A/P1" in out
+    assert "look at: T1, T2 look like heads with skull" in out
+    (tmp_path / "c.toml").write_text(table + "skull_stripped = false\n")
+    assert "look at:" not in call(tmp_path / "c.toml")[1]
+    (tmp_path / "c.toml").write_text(table + "layuot = 1\n")
+    code, _, err = call(tmp_path / "c.toml")
+    assert code == 4
+    assert "did you mean layout?" in err
+
+
+def test_dicom_is_told_by_its_headers(call, tmp_path):
+    write_classic(tmp_path / "x", voxels(), "T1 SE", number=2)
+    write_classic(tmp_path / "x", voxels(), "localizer", number=1)
+    for path in write_classic(tmp_path / "y", voxels(), "T2", number=3, patient="P2", study="1.9")[4:6]:
+        path.unlink()
+    code, out, _ = call(tmp_path)
+    assert code == 5
+    assert "'localizer' is not one of the sequences used" in out
+    assert "32x40x12, 1.5x2x4 mm" in out
+    assert "left out: slices missing" in out
+    assert "WRONG: no usable sequence" in out
+    assert "2 cases: 1 can be used" in out
+
+
+def test_places_with_nothing(call, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert call(tmp_path / "empty")[0] == 3
+    assert call(tmp_path / "nowhere")[0] == 4

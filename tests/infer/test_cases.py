@@ -129,7 +129,12 @@ def test_what_the_sidecar_says(model, cases, tmp_path):
         },
         "Units": "arbitrary",
         "Geometry": {"Reference": "T1", "Resampled": False, "Moved": {}},
-        "Preparation": {"BrainExtraction": None, "Registration": False, "BiasFieldCorrection": False},
+        "Preparation": {
+            "BrainExtraction": None,
+            "BrainMaskSHA256": None,
+            "Registration": False,
+            "BiasFieldCorrection": False,
+        },
         "Remarks": [],
         "IntendedUse": INTENDED_USE,
         "SoftwareVersion": version("pmmsynth"),
@@ -148,6 +153,22 @@ def test_what_the_sidecar_says(model, cases, tmp_path):
     for sidecar in (tmp_path / "out").rglob("*.json"):
         assert "Jane" not in sidecar.read_text()
         assert str(tmp_path) not in sidecar.read_text()
+
+
+def test_a_given_brain_mask_counts_and_a_changed_one_is_noticed(model, cases, tmp_path):
+    (case, *_) = find_cases(cases)
+    half = brain() > 0
+    half[:, :, 5:] = False
+    mask = save(tmp_path / "mask.nii.gz", half.astype(np.uint8))
+    case = case.model_copy(update={"brain": mask})
+    run(model, [case], tmp_path / "out", targets="t1c")
+    path = next((tmp_path / "out").rglob("*T1w.nii.gz"))
+    np.testing.assert_array_equal(nib.load(path).get_fdata() > 0, half)
+    assert json.loads(sidecar_path(path).read_text())["Preparation"]["BrainMaskSHA256"] == sha256(mask)
+    assert run(model, [case], tmp_path / "out", targets="t1c").results[0].kept == (path,)
+    save(mask, (brain() > 0).astype(np.uint8))
+    (failure,) = run(model, [case], tmp_path / "out", targets="t1c").failures
+    assert "prepared otherwise" in failure.reason
 
 
 def test_the_volume_says_it_is_synthetic_and_holds_what_the_model_made(model, cases, tmp_path):

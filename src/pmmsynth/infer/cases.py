@@ -136,7 +136,8 @@ def synthesize_cases(
 
 def _absolute(case: Case) -> Case:
     images = {modality: path.absolute() for modality, path in case.images.items()}
-    return case.model_copy(update={"images": images, "lesion": case.lesion and case.lesion.absolute()})
+    masks = {name: path and path.absolute() for name, path in (("brain", case.brain), ("lesion", case.lesion))}
+    return case.model_copy(update={"images": images, **masks})
 
 
 def _same_names(cases: Sequence[Case]) -> None:
@@ -181,17 +182,19 @@ def _synthesize_case(
     volumes = {m: read_volume(path) for m, path in images.items()} if missing else {}
     digests = {m: sha256(path) for m, path in images.items()}
     style = dataset or case.dataset
+    mask = sha256(case.brain) if case.brain else None
     for target in there:
-        _check_same(paths[target], {d for m, d in digests.items() if m != target}, model, style)
+        _check_same(paths[target], {d for m, d in digests.items() if m != target}, mask, model, style)
     remarks: dict[str, None] = {}
     if missing:
         names = {m: path.name for m, path in images.items()}
         how = "by --dataset" if dataset else "by the manifest"
-        for target, made in model.synthesize_volumes(volumes, style, missing).items():
+        brain = read_volume(case.brain) if case.brain else None
+        for target, made in model.synthesize_volumes(volumes, style, missing, brain).items():
             _describe(out)
             sweep(paths[target].parent)
             with replacing(paths[target]) as image, replacing(sidecar_path(paths[target])) as beside:
-                write_json(beside, sidecar(made, model, digests, names, how))
+                write_json(beside, sidecar(made, model, digests, names, how, mask))
                 text = f"SYNTHETIC {target} by pmmsynth {version('pmmsynth')}, not acquired"
                 write_volume(image, made.volume.data, made.volume, text)
                 paths[target].unlink(missing_ok=True)  # never an old image beside a new sidecar
@@ -199,9 +202,9 @@ def _synthesize_case(
     return Written(case, tuple(paths[t] for t in missing), tuple(paths[t] for t in there), tuple(remarks))
 
 
-def _check_same(image: Path, digests: set[str], model: Synthesizer, dataset: str) -> None:
+def _check_same(image: Path, digests: set[str], mask: str | None, model: Synthesizer, dataset: str) -> None:
     """What is kept must be what would be made: the same sources, preparation, model and style."""
-    wanted = (digests, preparation(model.scans), model.card.digest, dataset)
+    wanted = (digests, preparation(model.scans, mask), model.card.digest, dataset)
     try:
         said = json.loads(sidecar_path(image).read_bytes())
         sources = {s["SHA256"] for s in said["InputSequences"]}

@@ -9,17 +9,23 @@ from pmmsynth.infer.synthesizer import Synthesis, Synthesizer
 from pmmsynth.modality import Task
 
 
-def preparation(scans: Scans) -> dict[str, Any]:
-    """What is done to the scans before synthesis, as the sidecar has it."""
+def preparation(scans: Scans, brain: str | None) -> dict[str, Any]:
+    """What is done to the scans before synthesis, as the sidecar has it; `brain`: sha256 of a given mask."""
     return {
-        "BrainExtraction": None if scans.skull_stripped else scans.extractor,
+        "BrainExtraction": scans.extractor if not scans.skull_stripped and brain is None else None,
+        "BrainMaskSHA256": brain,
         "Registration": not scans.registered,
         "BiasFieldCorrection": scans.bias_field,
     }
 
 
 def sidecar(
-    made: Synthesis, model: Synthesizer, digests: dict[str, str], names: dict[str, str], chosen: str
+    made: Synthesis,
+    model: Synthesizer,
+    digests: dict[str, str],
+    names: dict[str, str],
+    chosen: str,
+    brain: str | None = None,
 ) -> dict[str, Any]:
     """The sidecar of one volume: BIDS fields first, then ours.
 
@@ -29,6 +35,7 @@ def sidecar(
         digests: sha256 of every source file.
         names: File name of every source, without its folders (they may name the patient).
         chosen: How the dataset was chosen: "by --dataset", "by the manifest".
+        brain: sha256 of a given brain mask.
     """
     return {
         "Description": f"Synthetic {made.target} from {' + '.join(made.sources)} by a neural network; not acquired",
@@ -60,7 +67,7 @@ def sidecar(
             "Resampled": made.resampled,
             "Moved": {name: matrix.tolist() for name, matrix in made.moves.items()},
         },
-        "Preparation": preparation(model.scans),
+        "Preparation": preparation(model.scans, brain),
         "Remarks": list(made.remarks),
         "IntendedUse": model.card.intended_use,
         "SoftwareVersion": version("pmmsynth"),

@@ -145,9 +145,9 @@ class Synthesizer:
         return chosen
 
     def synthesize_volumes(
-        self, volumes: Mapping[str, Volume], dataset: str, targets: Sequence[str]
+        self, volumes: Mapping[str, Volume], dataset: str, targets: Sequence[str], brain: Volume | None = None
     ) -> dict[str, Synthesis]:
-        """As `synthesize`, for canonical names and targets already chosen."""
+        """As `synthesize`, for canonical names and targets already chosen; `brain`: a given mask of the reference."""
         self.card.dataset(dataset)
         made: dict[str, Synthesis] = {}
         for sources, together in _by_sources(tuple(volumes), targets).items():
@@ -157,6 +157,7 @@ class Synthesizer:
                 matrix=self.card.matrix,
                 inplane_mm=self.card.inplane_mm,
                 scans=self.scans,
+                mask=brain,
             )
             if reason := unfit(prepared.quality):
                 raise BadInput(f"{'+'.join(sources)}: {reason}", "sequences that fit together", "leave that one out")

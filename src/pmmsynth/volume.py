@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
 from nibabel.imageglobals import logger
+from nibabel.nifti1 import xform_codes
+from nibabel.volumeutils import apply_read_scaling
 from numpy.typing import NDArray
 
 from pmmsynth.atomic import replacing
@@ -17,7 +20,11 @@ from pmmsynth.errors import BadInput
 
 SUFFIXES = (".nii.gz", ".nii")
 MOST_VOXELS, MOST_HEADER = 2**31, 2**24
-"""Bytes before compression; 512 x 512 x 512 voxels of 64-bit numbers are half of the first."""
+"""Bytes before compression, and of the voxels as 32-bit numbers; a brain at 0.25 mm fits."""
+MOST_AFTER = 2**12
+"""Bytes other than 0 after the voxels; ITK leaves some hundred of whatever memory held."""
+MOST_MM, MOST_VALUE = 1e4, 1e30
+"""From the origin of the world to the first voxel; and of a voxel, as of its inverse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +66,8 @@ class Volume:
 def read_volume(path: Path, *, constant_ok: bool = False) -> Volume:
     """Read one 3-D NIfTI volume as float32.
 
-    A trailing axis of length one is dropped. NaN and infinite voxels, a constant image, a sheared or degenerate
-    affine, a file that is cut short or not NIfTI are refused.
+    A trailing axis of length one is dropped. NaN, infinite and absurd values, a constant image, a sheared or degenerate
+    affine, a header that contradicts itself, a file that is cut short, goes on or is not NIfTI are refused.
 
     Args:
         path: `.nii` or `.nii.gz`.
@@ -69,50 +76,104 @@ def read_volume(path: Path, *, constant_ok: bool = False) -> Volume:
     Raises:
         BadInput: Says what is wrong with the file and what to do.
     """
-    if not path.is_file():
-        raise BadInput(f"no file at {path}", "a NIfTI volume", "check the path")
-    if not path.name.lower().endswith(SUFFIXES):
-        raise BadInput(f"{path}: not a .nii or .nii.gz name", "a NIfTI volume", "convert it to NIfTI first")
-    try:
-        with _quiet():
-            image = _load(path)
-        shape = image.shape
+    check_place(path)
+    with _reading(path), _opened(path) as file:
+        header, start = _header(file)
+        shape, kind = header.get_data_shape(), header.get_data_dtype()
         if len(shape) < 3 or any(n != 1 for n in shape[3:]):
             raise BadInput(f"{path}: {len(shape)}-D, shape {shape}", "one 3-D volume", "extract one volume first")
-        kind = image.get_data_dtype()
         if kind.kind not in "iuf":
             raise BadInput(f"{path}: voxels of type {kind}", "one real number a voxel", "export the magnitude image")
-        data = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
+        if min(shape) < 1:
+            raise BadInput(f"{path}: no voxels, shape {shape}", "a 3-D volume", "export it again")
+        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+        _check_affine(path, affine)
+        data = _voxels(header, start, file)
+    _check_values(path, data, constant_ok)
+    return Volume(data, affine, header, path)
+
+
+def shape_of(path: Path) -> tuple[int, ...]:
+    """What the header of a file says, of as many axes as it has. Raises BadInput if it says nothing."""
+    check_place(path)
+    with _reading(path), _opened(path) as file:
+        return _header(file)[0].get_data_shape()
+
+
+def check_place(path: Path) -> None:
+    """Refuse what is no ordinary file: opening a pipe or a device would wait for ever. Raises BadInput."""
+    if not path.is_file():
+        found = f"{path}: a folder, pipe or device" if path.exists() else f"no file at {path}"
+        raise BadInput(found, "a NIfTI volume", "check the path")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise BadInput(f"{path}: not a .nii or .nii.gz name", "a NIfTI volume", "convert it to NIfTI first")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Any error becomes one of the file: one from elsewhere may make its readers raise anything."""
+    try:
+        with _quiet(), np.errstate(all="ignore"):
+            yield
     except BadInput:
         raise
-    except Exception as error:  # a file from elsewhere may make its readers raise anything
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(
             f"{path}: not readable ({reason})", "a complete NIfTI volume", "copy or export it again"
         ) from error
-    _check_values(path, data, constant_ok)
-    affine = np.asarray(image.affine, dtype=np.float64)
-    _check_affine(path, affine)
-    return Volume(data, affine, image.header.copy(), path)
 
 
-def _load(path: Path) -> nib.Nifti1Image:
-    """The image of a file: read to its end, where gzip compares the checksum, but not beyond what its header says."""
-    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-        content = bytearray(file.read(nib.Nifti2Header.template_dtype.itemsize))
-        kind = nib.Nifti2Image if nib.Nifti2Header.may_contain_header(bytes(content)) else nib.Nifti1Image
-        header = kind.header_class(bytes(content[: kind.header_class.template_dtype.itemsize]))
-        size = math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
-        offset = int(header["vox_offset"])
-        if offset > MOST_HEADER or size > MOST_VOXELS:
-            raise ValueError(f"says it has {size} bytes of voxels after {offset} of header")
-        while part := file.read(2**20):
-            content += part
-            if len(content) > offset + size + MOST_HEADER:
-                raise ValueError(f"goes on after its {size} bytes of voxels")
-    if len(content) < offset + size:
-        raise ValueError(f"ends after {len(content)} of {offset + size} bytes")
-    return kind.from_bytes(bytes(content))
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _header(file: BinaryIO) -> tuple[nib.Nifti1Header, bytes]:
+    """The header, if it agrees with itself, and what was read of the file for it; extensions are left alone."""
+    start = file.read(nib.Nifti2Header.template_dtype.itemsize)
+    is_second = nib.Nifti2Header.may_contain_header(start)
+    kind: type[nib.Nifti1Header] = nib.Nifti2Header if is_second else nib.Nifti1Header
+    if len(start) < kind.sizeof_hdr:
+        raise ValueError(f"ends after {len(start)} of {kind.sizeof_hdr} bytes of header")
+    header = kind(start[: kind.sizeof_hdr], check=False)
+    if header["magic"] != kind.single_magic or header["sizeof_hdr"] != kind.sizeof_hdr:
+        raise ValueError("does not begin with the header of a single NIfTI file")
+    if not kind.single_vox_offset <= header["vox_offset"] <= MOST_HEADER:
+        raise ValueError(f"says its voxels begin at byte {header['vox_offset']:g}")
+    if not 0 < header["dim"][0] <= 7:
+        raise ValueError(f"says it has {header['dim'][0]} axes")
+    if np.isinf(header["scl_slope"]):  # 0 and NaN: not scaled
+        raise ValueError(f"says its values are scaled by {header['scl_slope']:g}")
+    for name in ("sform_code", "qform_code"):
+        if int(header[name]) not in xform_codes.value_set():
+            raise ValueError(f"says {name} {header[name]}, which means nothing")
+    sizes = header["pixdim"][1:4]
+    if not header["sform_code"] and not (sizes > 0).all():  # else they decide nothing
+        raise ValueError(f"says its voxels measure {sizes.tolist()} mm")
+    header.check_fix(error_level=40)
+    return header, start
+
+
+def _voxels(header: nib.Nifti1Header, start: bytes, file: BinaryIO) -> NDArray[np.float32]:
+    """The values: read to the end of the file, where gzip compares the checksum, but not beyond what it says it has."""
+    shape, kind, offset = header.get_data_shape()[:3], header.get_data_dtype(), int(header["vox_offset"])
+    count = math.prod(shape)
+    end = offset + count * kind.itemsize
+    if count * max(kind.itemsize, 4) > MOST_VOXELS:
+        raise ValueError(f"says it has {count} voxels")
+    content = bytearray(start)
+    while len(content) < end and (more := file.read(min(2**20, end - len(content)))):
+        content += more
+    if len(content) < end:
+        raise ValueError(f"ends after {len(content)} of {end} bytes")
+    rest = bytes(content[end:]) + file.read(MOST_HEADER)
+    if len(rest.rstrip(b"\0")) > MOST_AFTER or file.read(1):
+        raise ValueError(f"goes on after its {end} bytes")
+    stored, data = np.frombuffer(content, kind, count, offset), np.empty(count, np.float32)
+    for first in range(0, count, 2**20):  # scaled by 64-bit numbers: for all at once they take most of the memory
+        part = slice(first, first + 2**20)
+        data[part] = apply_read_scaling(stored[part], *header.get_slope_inter())
+    return data.reshape(shape, order="F")
 
 
 @contextmanager
@@ -151,17 +212,20 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume, descriptio
 
 
 def _check_values(path: Path, data: NDArray[np.float32], constant_ok: bool) -> None:
-    if data.size == 0:
-        raise BadInput(f"{path}: no voxels, shape {data.shape}", "a 3-D volume", "export it again")
     if not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise BadInput(f"{path}: {bad} NaN or infinite voxels", "finite values", "find the step that made them")
     if not constant_ok and data.min() == data.max():
         raise BadInput(f"{path}: every voxel is {data.flat[0]:g}", "an image", "remove the empty file")
+    largest = float(np.abs(data).max())
+    if largest and not 1 / MOST_VALUE < largest < MOST_VALUE:
+        raise BadInput(
+            f"{path}: values up to {largest:g}", f"{1 / MOST_VALUE:g} to {MOST_VALUE:g}", "correct their scale"
+        )
 
 
 def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
-    """Columns must be orthogonal (no shear) and of a length a scanner can make."""
+    """Columns must be orthogonal (no shear) and of a length a scanner can make, the first voxel not far from here."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or (spacing < 1e-3).any() or (spacing > 100).any():
         raise BadInput(
@@ -174,4 +238,8 @@ def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
             f"{path}: sheared affine (axes off a right angle by {shear:.3f})",
             "orthogonal axes",
             "resample it to an orthogonal grid first",
+        )
+    if np.abs(affine[:3, 3]).max() > MOST_MM:
+        raise BadInput(
+            f"{path}: first voxel at {affine[:3, 3].tolist()} mm", f"within {MOST_MM:g} mm", "repair the header"
         )

@@ -4,11 +4,10 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-import nibabel as nib
-from nibabel.filebasedimages import ImageFileError
-
 from pmmsynth.case import Case
+from pmmsynth.errors import BadInput
 from pmmsynth.intake.files import stem, volumes_under
+from pmmsynth.volume import shape_of
 
 SUFFIX = {"t1w": "T1", "t2w": "T2", "flair": "FLAIR", "adc": "ADC", "trace": "DWI", "dwi": "DWI", "pdw": "PD"}
 FORMS = {
@@ -77,6 +76,6 @@ def _choice(name: str, paths: list[Path]) -> str:
 def _is_3d(path: Path) -> bool:
     """A trace-weighted image rather than the raw 4-D series; a file that cannot be read is left for prepare to name."""
     try:
-        return all(n == 1 for n in nib.Nifti1Image.from_filename(path).shape[3:])
-    except (ImageFileError, OSError, EOFError):
+        return all(n == 1 for n in shape_of(path)[3:])
+    except BadInput:
         return True

@@ -33,7 +33,7 @@ from pmmsynth.store import (
     read_case,
     write_case,
 )
-from pmmsynth.volume import read_volume
+from pmmsynth.volume import check_place, read_volume
 
 RECIPE = 2
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
@@ -192,6 +192,8 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
     folder = out / case.dataset / case.id
     chosen = settings[case.dataset]
     paths = dict(case.images) | {"brain": case.brain, "lesion": case.lesion}
+    for path in filter(None, paths.values()):
+        check_place(path)
     inputs = {name: sha256(path) for name, path in paths.items() if path}
     old = None if overwrite else _existing(folder)
     if old and old.record.inputs == inputs:

@@ -19,6 +19,8 @@ from pmmsynth.volume import Grid, Volume
 MOST_CROPPED = 0.2
 LEAST_OVERLAP = 0.6
 """Of the smaller of two brains; registered sequences of one patient here reach 0.9 and more."""
+MOST_SLICES = 2048
+"""A head at 0.15 mm; each takes as much memory as any other, however small the file that says it has so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,10 @@ def prepare_volumes(
     reference, native = aligned.reference, volumes[aligned.reference]
     volumes, lesion = aligned.volumes, aligned.lesion
     grid = prepared_grid(native.grid, aligned.brain, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)
+    if grid.shape[2] > MOST_SLICES:
+        raise BadInput(
+            f"{native.path or reference}: {grid.shape[2]} slices", f"at most {MOST_SLICES}", "check the file and slice_mm"
+        )
     cropped = share_outside(aligned.brain, native.grid, grid)
     if cropped > MOST_CROPPED:
         raise BadInput(
@@ -112,6 +118,8 @@ def prepare_volumes(
     marked = np.zeros_like(brain)
     if lesion is not None:
         marked = on_prepared((lesion.data > 0).astype(np.float32), lesion.grid, grid, order=0) > 0
+        if not on_prepared(np.ones_like(lesion.data), lesion.grid, grid, order=0).any():
+            raise BadInput(f"{lesion.path}: nothing of it lies in {native.path}", "a mask of that brain", "check the pair")
     moves = {name: found.matrix for name, found in aligned.registrations.items()}
     return Prepared(
         images, modalities, brain, marked, grid, native, aligned.brain, reference, intensity, quality, moves
@@ -122,6 +130,8 @@ def _check_overlap(
     volume: Volume, common: NDArray[np.bool_], name: str, brain: NDArray[np.bool_], grid: Grid, native: Volume, to: str
 ) -> None:
     """Refuse a sequence elsewhere in the world, or whose tissue lies elsewhere than the reference's brain."""
+    if not (volume.data > 0).any():
+        raise BadInput(f"{volume.path or name}: no voxel above 0", "an image of a brain", "look at the image")
     pair = f"{volume.path or name} and {native.path or to}"
     if not common.any():
         raise BadInput(

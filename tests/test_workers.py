@@ -42,7 +42,7 @@ def check_losses(tmp_path: Path, **where: object) -> None:
     assert outcome.results == ("0", "1", str(once), "2", "3", "4")
     assert [(f.name, f.reason, f.is_ours) for f in outcome.failures] == [
         ("case-fatal", LOST, False),
-        ("case-bad", "OSError: no such thing", False),
+        ("case-bad", "found no such thing; expected to read and write there; check space and permissions", False),
     ]
     assert outcome.exit_code == 5
 

@@ -15,6 +15,8 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 def _names_a_folder(value: str) -> str:
     if not value or value.startswith(".") or not all(c.isalnum() or c in "._-" for c in value):
         raise ValueError(f"name {value!r} must be letters, digits, '.', '-' or '_'")
+    if len(value.encode()) > 200:  # of the 255 that systems allow: there are temporary names beside it
+        raise ValueError(f"name {value!r} must have at most 200 bytes")
     return value
 
 

@@ -106,7 +106,8 @@ def _guarded(work: Callable[[Item], Result], pair: tuple[str, Item]) -> Result |
     except PmmsynthError as error:
         return Failure(name, _one_line(error), is_ours=error.exit_code == PmmsynthError.exit_code)
     except OSError as error:  # disk full, no permission: the machine's fault, and the message names the file
-        return Failure(name, f"{type(error).__name__}: {_one_line(error)}", is_ours=False)
+        reason = f"found {_one_line(error)}; expected to read and write there; check space and permissions"
+        return Failure(name, reason, is_ours=False)
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"

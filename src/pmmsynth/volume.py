@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 import nibabel as nib
 import numpy as np
@@ -22,7 +22,7 @@ SUFFIXES = (".nii.gz", ".nii")
 MOST_VOXELS, MOST_HEADER = 2**31, 2**24
 """Bytes before compression, and of the voxels as 32-bit numbers; a brain at 0.25 mm fits."""
 MOST_AFTER = 2**12
-"""Bytes other than 0 after the voxels; ITK leaves some hundred of whatever memory held."""
+"""Bytes after the voxels, less than what somebody may have wanted to say with them."""
 MOST_MM, MOST_VALUE = 1e4, 1e30
 """From the origin of the world to the first voxel; and of a voxel, as of its inverse."""
 
@@ -71,7 +71,7 @@ def read_volume(path: Path, *, constant_ok: bool = False) -> Volume:
 
     Args:
         path: `.nii` or `.nii.gz`.
-        constant_ok: Accept an image with a single value (an empty lesion mask).
+        constant_ok: Accept an image of nothing but 0 (an empty lesion mask).
 
     Raises:
         BadInput: Says what is wrong with the file and what to do.
@@ -135,13 +135,14 @@ def _header(file: BinaryIO) -> tuple[nib.Nifti1Header, bytes]:
     kind: type[nib.Nifti1Header] = nib.Nifti2Header if is_second else nib.Nifti1Header
     if len(start) < kind.sizeof_hdr:
         raise ValueError(f"ends after {len(start)} of {kind.sizeof_hdr} bytes of header")
-    header = kind(start[: kind.sizeof_hdr], check=False)
+    order: Literal["little", "big"] = "big" if start[0] == 0 else "little"
+    header = kind(start[: kind.sizeof_hdr], order, check=False)
     if header["magic"] != kind.single_magic or header["sizeof_hdr"] != kind.sizeof_hdr:
         raise ValueError("does not begin with the header of a single NIfTI file")
-    if not kind.single_vox_offset <= header["vox_offset"] <= MOST_HEADER:
-        raise ValueError(f"says its voxels begin at byte {header['vox_offset']:g}")
     if not 0 < header["dim"][0] <= 7:
         raise ValueError(f"says it has {header['dim'][0]} axes")
+    if not kind.single_vox_offset <= header["vox_offset"] <= MOST_HEADER:
+        raise ValueError(f"says its voxels begin at byte {header['vox_offset']:g}")
     if np.isinf(header["scl_slope"]):  # 0 and NaN: not scaled
         raise ValueError(f"says its values are scaled by {header['scl_slope']:g}")
     for name in ("sform_code", "qform_code"):
@@ -166,8 +167,7 @@ def _voxels(header: nib.Nifti1Header, start: bytes, file: BinaryIO) -> NDArray[n
         content += more
     if len(content) < end:
         raise ValueError(f"ends after {len(content)} of {end} bytes")
-    rest = bytes(content[end:]) + file.read(MOST_HEADER)
-    if len(rest.rstrip(b"\0")) > MOST_AFTER or file.read(1):
+    if len(file.read(MOST_AFTER + 1)) > MOST_AFTER:
         raise ValueError(f"goes on after its {end} bytes")
     stored, data = np.frombuffer(content, kind, count, offset), np.empty(count, np.float32)
     for first in range(0, count, 2**20):  # scaled by 64-bit numbers: for all at once they take most of the memory
@@ -201,12 +201,14 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume, descriptio
     header.set_data_dtype(data.dtype)
     header.set_data_shape(data.shape)
     header.set_slope_inter(1.0, 0.0)
+    header.set_data_offset(0)  # right behind the header
     header["cal_min"] = header["cal_max"] = 0
     header["descrip"] = description.encode("ascii", "replace")[:79]
     header.extensions.clear()  # they may describe the patient, as may all fields of free text
     for field_name in {"db_name", "aux_file", "intent_name"} & set(header.keys()):
         header[field_name] = b""
-    image = nib.Nifti1Image(data, like.affine, header)  # leaves sform and qform alone when they agree with the affine
+    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    image = kind(data, like.affine, header)  # leaves sform and qform alone when they agree with the affine
     with replacing(path) as temporary:
         nib.save(image, temporary)
 
@@ -215,7 +217,7 @@ def _check_values(path: Path, data: NDArray[np.float32], constant_ok: bool) -> N
     if not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise BadInput(f"{path}: {bad} NaN or infinite voxels", "finite values", "find the step that made them")
-    if not constant_ok and data.min() == data.max():
+    if data.min() == data.max() and (data.any() or not constant_ok):
         raise BadInput(f"{path}: every voxel is {data.flat[0]:g}", "an image", "remove the empty file")
     largest = float(np.abs(data).max())
     if largest and not 1 / MOST_VALUE < largest < MOST_VALUE:
@@ -227,7 +229,7 @@ def _check_values(path: Path, data: NDArray[np.float32], constant_ok: bool) -> N
 def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
     """Columns must be orthogonal (no shear) and of a length a scanner can make, the first voxel not far from here."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or (spacing < 1e-3).any() or (spacing > 100).any():
+    if not ((spacing >= 1e-3) & (spacing <= 100)).all():
         raise BadInput(
             f"{path}: voxel size {np.round(spacing, 4).tolist()} mm", "between 0.001 and 100 mm", "repair the header"
         )
@@ -239,7 +241,7 @@ def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
             "orthogonal axes",
             "resample it to an orthogonal grid first",
         )
-    if np.abs(affine[:3, 3]).max() > MOST_MM:
+    if not (np.abs(affine[:3, 3]) <= MOST_MM).all():
         raise BadInput(
             f"{path}: first voxel at {affine[:3, 3].tolist()} mm", f"within {MOST_MM:g} mm", "repair the header"
         )

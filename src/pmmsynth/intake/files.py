@@ -1,19 +1,29 @@
 """Which files of a folder are volumes we may read, in an order that does not depend on the file system."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pmmsynth.errors import BadInput
 from pmmsynth.volume import SUFFIXES
 
 SYNTHETIC = "desc-synth"
 """Volumes this package wrote; they are never taken for acquired ones."""
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Line breaks and other commands, and what stands for bytes that are not UTF-8."""
 
 
 def volumes_under(root: Path) -> Iterator[Path]:
-    """Every NIfTI file below `root`, sorted; hidden and synthetic ones left out."""
-    for path in sorted(root.rglob("*.nii*")):
+    """Every NIfTI file below `root`, sorted; hidden and synthetic ones left out.
+
+    Raises:
+        BadInput: For a name that cannot be written in a line of UTF-8.
+    """
+    for path in sorted(root.rglob("*.[nN][iI][iI]*")):
         below = path.relative_to(root).parts
         if path.name.lower().endswith(SUFFIXES) and not any(p.startswith(".") or SYNTHETIC in p for p in below):
+            if _NO_TEXT.search(str(path)):
+                raise BadInput(f"the file name {str(path)!r}", "UTF-8 without line breaks", "rename it")
             yield path
 
 

@@ -1,5 +1,6 @@
 """Contact sheets: a few prepared cases of a dataset at a glance, one PNG."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def contact_sheet(cases: Sequence[PreparedCase], modalities: Sequence[str], path
     for axis, name in zip(axes[0], modalities, strict=True):
         axis.set_title(name, color="white", fontsize=8)
     figure.subplots_adjust(0.03, 0.01, 0.99, 0.95, wspace=0.02, hspace=0.02)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # no font has the letters of all names
         FigureCanvasAgg(figure)
         figure.savefig(temporary, format="png")

@@ -84,7 +84,9 @@ def prepare_volumes(
     grid = prepared_grid(native.grid, aligned.brain, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)
     if grid.shape[2] > MOST_SLICES:
         raise BadInput(
-            f"{native.path or reference}: {grid.shape[2]} slices", f"at most {MOST_SLICES}", "check the file and slice_mm"
+            f"{native.path or reference}: {grid.shape[2]} slices",
+            f"at most {MOST_SLICES}",
+            "check the file and slice_mm",
         )
     cropped = share_outside(aligned.brain, native.grid, grid)
     if cropped > MOST_CROPPED:
@@ -118,8 +120,10 @@ def prepare_volumes(
     marked = np.zeros_like(brain)
     if lesion is not None:
         marked = on_prepared((lesion.data > 0).astype(np.float32), lesion.grid, grid, order=0) > 0
-        if not on_prepared(np.ones_like(lesion.data), lesion.grid, grid, order=0).any():
-            raise BadInput(f"{lesion.path}: nothing of it lies in {native.path}", "a mask of that brain", "check the pair")
+        if not marked.any() and not on_prepared(np.ones_like(lesion.data), lesion.grid, grid, order=0).any():
+            raise BadInput(
+                f"{lesion.path}: nothing of it lies in {native.path}", "a mask of that brain", "check the pair"
+            )
     moves = {name: found.matrix for name, found in aligned.registrations.items()}
     return Prepared(
         images, modalities, brain, marked, grid, native, aligned.brain, reference, intensity, quality, moves

@@ -1,5 +1,7 @@
 """Folder layouts as they are downloaded, made of empty files in a temporary folder."""
 
+import gzip
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -143,6 +145,25 @@ def test_bids(tmp_path):
     assert cases["sub-02"].images["DWI"].name == "sub-02_trace.nii.gz"
     assert cases["sub-02"].lesion.name == "sub-02_label-lesion_mask.nii.gz"
     assert {c.subject for c in cases.values()} == {"site:sub-01", "site:sub-02"}
+
+
+@pytest.mark.parametrize("spoil", ["pipe", "dims", "gzip"])
+def test_bids_leaves_a_malformed_dwi_for_prepare_to_name(tmp_path, spoil):
+    path = tmp_path / "sub-1/dwi/sub-1_dwi.nii.gz"
+    path.parent.mkdir(parents=True)
+    if spoil == "pipe":
+        os.mkfifo(path)
+    else:
+        content = bytearray(nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)).to_bytes())
+        content[40:48] = bytes.fromhex("0300 ffff ffff ffff")
+        zipped = gzip.compress(content)
+        path.write_bytes(zipped if spoil == "dims" else zipped[:10] + b"\xff" * 20)
+    assert [c.images for c in bids.find(tmp_path, "g")] == [{"DWI": path}]
+
+
+def test_upper_case_names_are_found(tmp_path):
+    touch(tmp_path, "a/A_T1.NII.GZ", "a/A_T2.Nii")
+    assert [c.modalities for c in brats.find(tmp_path, "g")] == [("T1", "T2")]
 
 
 def test_pattern(tmp_path):

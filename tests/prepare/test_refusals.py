@@ -7,7 +7,7 @@ from prepare_phantoms import CENTRE, SMALL, SMALL_AFFINE, beside, phantom
 from pmmsynth.errors import BadInput
 from pmmsynth.prepare import prepare_volumes
 from pmmsynth.prepare.brain import brain_mask
-from pmmsynth.prepare.quality import remarks
+from pmmsynth.prepare.quality import alignment, remarks
 from pmmsynth.volume import Volume
 
 T1 = phantom(SMALL, SMALL_AFFINE)
@@ -79,3 +79,11 @@ def test_quality_notices_partial_coverage_and_a_foreign_sequence():
     said = " ".join(remarks(got.quality))
     assert "FLAIR covers" in said
     assert "T1 " not in said
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 0.011])
+def test_edges_alike_everywhere_follow_nothing(value):
+    brain = np.zeros((4, 60, 9), bool)
+    brain[..., 1:8] = True
+    image = np.broadcast_to(np.linspace(value, 3 * value, 9, dtype=np.float32), brain.shape)
+    assert alignment(image, image, brain) == 0.0

@@ -33,7 +33,7 @@ def alignment(image: NDArray[np.float32], reference: NDArray[np.float32], brain:
     inside = ndimage.binary_erosion(brain[chosen], np.ones((1, 3, 3)), iterations=3) & (image[chosen] > 0)
     if inside.sum() < 100:
         return 0.0
-    one, other = (_edges(volume[chosen])[inside] for volume in (image, reference))
+    one, other = (_edges(volume[chosen])[inside].astype(np.float64) for volume in (image, reference))
     if one.std() == 0 or other.std() == 0:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])

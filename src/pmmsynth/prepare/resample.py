@@ -36,7 +36,8 @@ def interpolated(
         factor = np.linalg.norm(index[:3, :3], axis=1)  # source voxels per target voxel, along each source axis
         sigma = np.where(factor > 1.01, np.sqrt(np.maximum(factor**2 - 1, 0)) / 2.355, 0)
         if sigma.any():
-            data = ndimage.gaussian_filter(data, sigma, mode="nearest")
+            reach = np.minimum((4 * sigma + 0.5).astype(int), data.shape)  # scipy's own, but never without end
+            data = ndimage.gaussian_filter(data, sigma, mode="nearest", radius=reach.tolist())
     result = ndimage.affine_transform(
         data, index[:3, :3], index[:3, 3], output_shape=shape, order=order, mode="nearest", prefilter=False
     )

@@ -217,9 +217,10 @@ def _check_values(path: Path, data: NDArray[np.float32], constant_ok: bool) -> N
     if not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise BadInput(f"{path}: {bad} NaN or infinite voxels", "finite values", "find the step that made them")
-    if data.min() == data.max() and (data.any() or not constant_ok):
-        raise BadInput(f"{path}: every voxel is {data.flat[0]:g}", "an image", "remove the empty file")
-    largest = float(np.abs(data).max())
+    low, high = float(data.min()), float(data.max())
+    if low == high and (low or not constant_ok):
+        raise BadInput(f"{path}: every voxel is {low:g}", "an image", "remove the empty file")
+    largest = max(-low, high)
     if largest and not 1 / MOST_VALUE < largest < MOST_VALUE:
         raise BadInput(
             f"{path}: values up to {largest:g}", f"{1 / MOST_VALUE:g} to {MOST_VALUE:g}", "correct their scale"

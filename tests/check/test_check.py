@@ -132,6 +132,16 @@ def test_dicom_is_told_by_its_headers(call, tmp_path):
     assert "2 cases: 1 can be used" in out
 
 
+def test_a_file_that_does_not_say_how_it_lies(call, tmp_path):
+    two_cases(tmp_path)
+    for name in ("t1", "t2"):
+        save(tmp_path / f"P2/{name}.nii.gz", brain(name.upper(), centre=ELSEWHERE), codes=(0, 0))
+    code, out, _ = call(tmp_path)
+    assert code == 0
+    assert "look at: T1 does not say how it lies (no sform, no qform)" in out
+    assert "2 cases: 2 can be used (1 to be looked at), 0 cannot" in out
+
+
 def test_places_with_nothing(call, tmp_path):
     (tmp_path / "empty").mkdir()
     assert call(tmp_path / "empty")[0] == 3

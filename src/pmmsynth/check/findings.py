@@ -87,6 +87,7 @@ def look(task: Look) -> Findings:
             files.append(file)
             masks[name] = volume
     problems, notes = list(_duplicates(files)), list(case.remarks)
+    notes += [f"{name} does not say how it lies (no sform, no qform)" for name, v in volumes.items() if _is_lost(v)]
     if len(volumes) == len(case.images) and not any(file.problem for file in files) and not problems:
         more, noted = _together(volumes, masks.get("brain"), masks.get("lesion"), task.scans)
         problems += more
@@ -135,6 +136,11 @@ def _together(
     images = dict(zip(got.modalities, got.images, strict=True))
     across, down, through = got.prepared.spacing
     return [], remarks(got.quality) + suspicions(images, got.brain, (through, down, across))
+
+
+def _is_lost(volume: Volume) -> bool:
+    """Whether its place in the world is a guess of the reader, left and right included."""
+    return not volume.header["sform_code"] and not volume.header["qform_code"]
 
 
 def _has_skull(volume: Volume, name: str) -> bool:

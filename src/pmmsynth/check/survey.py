@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from pmmsynth.case import READY
+from pmmsynth.case import READY, Case
 from pmmsynth.check.findings import File, Findings, Look, look
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo
@@ -71,17 +71,21 @@ def check(places: Sequence[Path], *, jobs: int = 1, reporter: Reporter) -> int:
 def _tasks(place: Path, reporter: Reporter) -> tuple[list[Look], list[Findings]]:
     """The cases of a place that are still to be looked at, and those of DICOM, whose headers are enough."""
     if place.suffix == ".toml":
-        return _of_cohort(place)
+        return _of_cohort(place, reporter)
     if place.is_dir() and (dicom := _of_dicom(place, "")):
         return [], dicom
     cases = find_cases(place)
-    if left := overlooked(place, cases):
-        reporter.warn(f"found {len(left)} volumes that no case takes, the first {left[0]}", overlooked=left)
+    _say_overlooked(place, cases, reporter)
     usual = ordered(m for c in cases for m in c.modalities)
     return [Look(c, FORMS[form_of(place)], READY, usual) for c in cases], []
 
 
-def _of_cohort(path: Path) -> tuple[list[Look], list[Findings]]:
+def _say_overlooked(root: Path, cases: Sequence[Case], reporter: Reporter) -> None:
+    if left := overlooked(root, cases):
+        reporter.warn(f"found {len(left)} volumes that no case takes, the first {left[0]}", overlooked=left)
+
+
+def _of_cohort(path: Path, reporter: Reporter) -> tuple[list[Look], list[Findings]]:
     cohorts = CohortFile.read(path)
     dicom = [table for table in cohorts.datasets if table.layout == "dicom"]
     found = [f for table in dicom for root in table.roots(path.parent) for f in _of_dicom(root, table.name)]
@@ -89,6 +93,10 @@ def _of_cohort(path: Path) -> tuple[list[Look], list[Findings]]:
     if not tables:
         return [], found
     _, manifest = read_cohorts(path, only=tuple(tables))
+    for table in tables.values():
+        if table.include is None and not table.exclude and not table.ignore:
+            for root in table.roots(path.parent):
+                _say_overlooked(root, [c for c in manifest.cases if c.dataset == table.name], reporter)
     usual: dict[str, tuple[str, ...]] = {
         name: ordered(m for c in manifest.cases if c.dataset == name for m in c.modalities) for name in tables
     }

@@ -240,6 +240,16 @@ def test_a_folder_at_the_place_of_a_file_is_an_error_without_rest(tmp_path):
     assert below(tmp_path) == ["a.txt"]
 
 
+def test_a_file_that_holds_the_text_is_left_as_it_is(tmp_path):
+    write_text(tmp_path / "a.txt", "grün")
+    before = (tmp_path / "a.txt").stat()
+    write_text(tmp_path / "a.txt", "grün")
+    after = (tmp_path / "a.txt").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    write_text(tmp_path / "a.txt", "grau")
+    assert (tmp_path / "a.txt").read_text() == "grau"
+
+
 def test_text_and_json(tmp_path):
     write_text(tmp_path / "a.txt", "grün\n")
     assert (tmp_path / "a.txt").read_bytes() == "grün\n".encode()

@@ -90,7 +90,10 @@ def sweep(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
+    """Write a text file atomically; one that holds the text already is left as it is."""
+    with naming(path):
+        if path.is_file() and path.read_bytes() == text.encode():
+            return
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -69,8 +69,8 @@ class CaseRecord(Frozen):
             (slice, row, column).
         intensity: Per modality, how to get back to the file's values.
         brain_fraction: Per slice, the share of the matrix that is brain.
-        quality: Per modality: share of the brain it covers, share of clipped voxels, gradient correlation
-            with the reference; of registered ones how far they were moved and how far to doubt it, in mm.
+        quality: Per modality: how well it covers the brain, how sharp it is, how it fits the reference; of registered
+            ones how far they were moved and how far to doubt it, in mm. All names: docs/reference/files.md.
         moves: Of registered modalities: 4x4 from the world of their file to that of the reference, mm, RAS+.
         has_lesion: Whether there was a lesion mask (it may be empty).
         inputs: sha256 of every input file.

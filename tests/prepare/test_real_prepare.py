@@ -98,15 +98,20 @@ def test_two_patients_of_one_space_are_remarked_by_their_edges():
 
 
 @pytest.mark.parametrize(
-    ("case", "remark"),
+    ("case", "said"),
     [
-        ("Brats18_2013_11_1", "blurred"),
-        ("Brats18_2013_20_1", "FLAIR covers 66%"),
-        ("BraTS2021_01482", "blurred"),
-        ("Brats18_2013_21_1", ""),
+        ("Brats18_2013_3_1", ["T1 is blurred from left to right", "FLAIR is blurred from front to back"]),
+        ("Brats18_2013_11_1", ["T1 is blurred from left to right", "FLAIR is blurred from front to back"]),
+        ("Brats18_2013_20_1", ["FLAIR covers 66% of the brain", "FLAIR is blurred from front to back"]),
+        ("Brats18_2013_21_1", ["FLAIR is blurred from front to back"]),
+        ("BraTS2021_01482", ["T1 is blurred from left to right"]),
+        ("Brats18_TCIA03_265_1", ["T1 is blurred from left to right"]),
+        ("Brats18_TCIA10_639_1", ["T1C is blurred from front to back"]),
+        ("BraTS2021_00006", []),  # the nearest to those
+        ("Brats18_CBICA_ALU_1", []),
     ],
 )
-def test_what_the_data_notes_say_is_noticed(case, remark):
-    said = remarks(prepare_volumes(load(f"glioma/thick/{case}")).quality)
-    assert len(said) == bool(remark)
-    assert remark in "".join(said)
+def test_what_can_be_seen_in_the_images_is_said(case, said):
+    """The pattern of the blur, in streaks, is plain to see in each of them."""
+    found = remarks(prepare_volumes(load(f"glioma/thick/{case}")).quality)
+    assert [remark.split(" (")[0] for remark in found] == said

@@ -35,7 +35,7 @@ from pmmsynth.store import (
 )
 from pmmsynth.volume import check_place, read_volume
 
-RECIPE = 2
+RECIPE = 3
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
 
 

@@ -10,9 +10,10 @@ from pmmsynth.case import READY, Scans
 from pmmsynth.errors import BadInput
 from pmmsynth.modality import ordered
 from pmmsynth.prepare.align import align
-from pmmsynth.prepare.crop import on_prepared, prepared_grid, share_outside
+from pmmsynth.prepare.crop import SAME_SPACING, on_prepared, prepared_grid, share_outside
 from pmmsynth.prepare.intensity import measure, to_unit
-from pmmsynth.prepare.quality import alignment, coverage
+from pmmsynth.prepare.quality import alignment, coverage, few_slices, interleave, levels
+from pmmsynth.prepare.sharpness import MM, sharpness
 from pmmsynth.store import Intensity
 from pmmsynth.volume import Grid, Volume
 
@@ -36,7 +37,8 @@ class Prepared:
         native_brain: The brain mask on that grid, in its own axis order.
         reference: Its modality.
         intensity: Per modality, the way back to the file's values.
-        quality: Per modality: coverage, clipped, alignment, cropped; of registered ones moved, doubt, information.
+        quality: Per modality: coverage, clipped, negative, levels, alignment, interleave, cropped; sharpness and
+            anisotropy where there is brain enough; of registered ones moved, doubt, information.
         moves: Of registered modalities, the 4x4 from the world of the file to that of the reference.
     """
 
@@ -80,6 +82,7 @@ def prepare_volumes(
     modalities = ordered(volumes)
     aligned = align(volumes, scans, mask=mask, lesion=lesion)
     reference, native = aligned.reference, volumes[aligned.reference]
+    quality = {name: {"levels": float(levels(volumes[name].data))} for name in modalities}
     volumes, lesion = aligned.volumes, aligned.lesion
     grid = prepared_grid(native.grid, aligned.brain, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)
     if grid.shape[2] > MOST_SLICES:
@@ -98,23 +101,34 @@ def prepare_volumes(
     brain = on_prepared(aligned.brain.astype(np.float32), native.grid, grid) > 0.5
     images = np.zeros((len(modalities), *brain.shape), np.float32)
     intensity: dict[str, Intensity] = {}
-    clipped: dict[str, float] = {}
     for row, name in enumerate(modalities):
-        values = np.maximum(on_prepared(volumes[name].data, volumes[name].grid, grid), 0) * brain
+        placed = on_prepared(volumes[name].data, volumes[name].grid, grid)
+        values = np.maximum(placed, 0) * brain
         _check_overlap(volumes[name], values > 0, name, brain, grid, native, reference)
         intensity[name] = measure(name, values[values > 0])
-        clipped[name] = float((values[brain] > intensity[name].scale).mean())
+        quality[name] |= {
+            "clipped": float((values[brain] > intensity[name].scale).mean()),
+            "negative": float((placed[brain] < 0).mean()),
+        }
         images[row] = to_unit(values, intensity[name])
     anatomy = images[modalities.index(reference)]
-    quality = {
-        name: {
+    for name, image in zip(modalities, images, strict=True):
+        quality[name] |= {
             "coverage": coverage(image, brain),
-            "clipped": clipped[name],
             "alignment": alignment(image, anatomy, brain),
+            "interleave": interleave(image, brain),
             "cropped": cropped,
         }
-        for name, image in zip(modalities, images, strict=True)
-    }
+    fine, fine_brain = images, brain
+    if abs(inplane_mm / MM - 1) > SAME_SPACING:
+        pixels = round(matrix * inplane_mm / MM)
+        fine_grid = prepared_grid(native.grid, aligned.brain, matrix=pixels, inplane_mm=MM, slice_mm=slice_mm)
+        fine_brain = on_prepared(aligned.brain.astype(np.float32), native.grid, fine_grid) > 0.5
+        each = (to_unit(on_prepared(volumes[n].data, volumes[n].grid, fine_grid), intensity[n]) for n in modalities)
+        fine = np.stack([image * fine_brain for image in each])
+    chosen = few_slices(fine_brain)
+    for name, image in zip(modalities, fine, strict=True):
+        quality[name] |= sharpness(image[chosen], fine_brain[chosen])
     for name, found in aligned.registrations.items():
         quality[name] |= {"moved": found.moved, "doubt": found.doubt, "information": found.information}
     marked = np.zeros_like(brain)

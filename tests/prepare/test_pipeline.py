@@ -25,7 +25,7 @@ def run(path, matrix=48, **options) -> Outcome[PreparedCase]:
 
 
 def state(store):
-    return {p.relative_to(store): p.stat().st_mtime_ns for p in store.glob("*/*/*")}
+    return {p.relative_to(store): p.stat().st_mtime_ns for p in store.glob("glioma/*/*")}
 
 
 @pytest.fixture

@@ -18,7 +18,10 @@ from pmmsynth.intake import CohortFile, convert, read_cohorts
 from pmmsynth.jobs import Failure, Outcome, map_cases
 from pmmsynth.manifest import Manifest
 from pmmsynth.modality import ordered
+from pmmsynth.prepare.page import write_quality_page
+from pmmsynth.prepare.pictures import pictures
 from pmmsynth.prepare.quality import remarks, unfit
+from pmmsynth.prepare.review import FOLDER, Review, read_review, review_path
 from pmmsynth.prepare.sheet import contact_sheet
 from pmmsynth.prepare.volumes import prepare_volumes
 from pmmsynth.store import (
@@ -117,6 +120,7 @@ def prepare(
     )
     for failure in outcome.failures:
         shutil.rmtree(out / failure.name, ignore_errors=True)  # whatever is there no longer fits its inputs
+    _note_failures(out, manifest, {failure.name: failure.reason for failure in outcome.failures})
     sweep(out)  # what lost processes left
     outcome = Outcome(outcome.results, (*unconverted, *outcome.failures))
     new = [done.case for done in outcome.results if done.is_new]
@@ -129,6 +133,7 @@ def prepare(
         path = out / "sheets" / f"{dataset}.png"
         if cases and (not path.is_file() or any(c.record.dataset == dataset for c in new)):
             contact_sheet(cases, ordered(m for c in cases for m in c.record.modalities), path)
+        write_quality_page(out, dataset)
     up_to_date = len(outcome.results) - len(new)
     text = f"{len(new)} prepared, {up_to_date} up to date, {len(outcome.failures)} failed: {out}"
     if not new and not outcome.failures:
@@ -186,6 +191,23 @@ def _clear(out: Path, manifest: Manifest, settings: Mapping[str, Settings]) -> N
         dataset = folder.parent.name
         if case is None or (dataset, folder.name) not in wanted or case.record.settings != settings[dataset].digest:
             shutil.rmtree(folder)
+    for path in (out / FOLDER).glob("cases/*/*.json"):
+        if (path.parent.name, path.stem) not in wanted:
+            path.unlink()
+    for path in (out / FOLDER).glob("*.html"):
+        if path.stem not in settings:
+            path.unlink()
+
+
+def _note_failures(out: Path, manifest: Manifest, reasons: Mapping[str, str]) -> None:
+    """Review the cases that failed before there was a picture of them."""
+    for case in manifest.cases:
+        if reason := reasons.get(f"{case.dataset}/{case.id}"):
+            for path in filter(None, (*case.images.values(), case.brain, case.lesion)):
+                reason = reason.replace(str(path), path.name)  # folders may tell more of a patient than the case does
+            known = read_review(review_path(out, case.dataset, case.id))
+            if known is None or known.failure != reason:
+                Review(dataset=case.dataset, case=case.id, failure=reason).write(out)
 
 
 def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], overwrite: bool) -> _Done:
@@ -196,8 +218,11 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         check_place(path)
     inputs = {name: sha256(path) for name, path in paths.items() if path}
     old = None if overwrite else _existing(folder)
-    if old and old.record.inputs == inputs:
-        return _Done(_relabelled(old, case), is_new=False)
+    review = None if overwrite else read_review(review_path(out, case.dataset, case.id))
+    if review and (review.inputs, review.settings) == (inputs, chosen.digest):
+        _judged(review, chosen, out)
+        if old and old.record.inputs == inputs:
+            return _Done(_relabelled(old, case), is_new=False)
     volumes = {name: read_volume(path) for name, path in case.images.items()}
     prepared = prepare_volumes(
         volumes,
@@ -208,12 +233,16 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         mask=read_volume(case.brain) if case.brain else None,
         lesion=read_volume(case.lesion, constant_ok=True) if case.lesion else None,
     )
-    if (reason := unfit(prepared.quality)) and not any(fnmatchcase(case.id, p) for p in chosen.accept):
-        raise BadInput(
-            f"{case.dataset}/{case.id}: {reason}",
-            "sequences that fit together",
-            "look at it; leave the sequence out, or name the case in accept to keep it all the same",
-        )
+    review = Review(
+        dataset=case.dataset,
+        case=case.id,
+        reference=prepared.reference,
+        quality=prepared.quality,
+        pictures=pictures(prepared, volumes),
+        inputs=inputs,
+        settings=chosen.digest,
+    )
+    _judged(review, chosen, out)
     record = CaseRecord(
         dataset=case.dataset,
         case=case.id,
@@ -234,6 +263,24 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         software=f"pmmsynth {version('pmmsynth')}",
     )
     return _Done(write_case(folder, record, prepared.images, prepared.brain, prepared.lesion), is_new=True)
+
+
+def _judged(review: Review, settings: Settings, out: Path) -> None:
+    """Write the review of a case with what was decided on it.
+
+    Raises:
+        BadInput: If it is not to be used and `accept` does not name it.
+    """
+    refusal = None
+    if (reason := unfit(review.quality)) and not any(fnmatchcase(review.case, p) for p in settings.accept):
+        refusal = BadInput(
+            f"{review.dataset}/{review.case}: {reason}",
+            "sequences that fit together",
+            "look at it; leave the sequence out, or name the case in accept to keep it all the same",
+        )
+    review.model_copy(update={"failure": " ".join(str(refusal).split()) if refusal else None}).write(out)
+    if refusal:
+        raise refusal
 
 
 def _existing(folder: Path) -> PreparedCase | None:

@@ -10,7 +10,8 @@ MARGIN = 6
 """Pixels kept away from the edge of the brain, which is sharp in any sequence: a mask made it."""
 STRONGEST = 0.05
 """Steps count up to this for the anisotropy, a fifth of the brain's mean: vessels do not decide."""
-LEAST_PIXELS = 500
+LEAST_PIXELS = 10_000
+"""Sixteen slices of a brain have some 100 000 so far inside."""
 
 
 def sharpness(slices: NDArray[np.float32], brain: NDArray[np.bool_]) -> dict[str, float]:

@@ -192,6 +192,22 @@ def test_a_page_lost_or_cut_short_is_made_again(two):
     assert not (two / "store/quality/cases/A/.writing-x.json").exists()
 
 
+@pytest.mark.parametrize("place", ["Review.write", "write_case", "_note_failures", "write_quality_page"])
+def test_a_run_killed_anywhere_ends_as_an_unbroken_one(two, monkeypatch, place):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"pmmsynth.prepare.pipeline.{place}", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(two)
+    run(two)
+    resumed = {p.relative_to(two): p.read_bytes() for p in (two / "store/quality").rglob("*.*")}
+    run(two, overwrite=True)
+    assert {p.relative_to(two): p.read_bytes() for p in (two / "store/quality").rglob("*.*")} == resumed
+    assert len(resumed) == 3
+
+
 def test_names_and_reasons_are_text_not_markup(tmp_path):
     Review(dataset="A", case="x", reference="<b>x", failure='found <script>alert("1")</script>').write(tmp_path)
     text = write_quality_page(tmp_path, "A").read_text()

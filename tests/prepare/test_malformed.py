@@ -40,8 +40,10 @@ def run(root: Path, *tables: str, overwrite: bool = False) -> Run:
     options = ["--matrix", "48", "--inplane-mm", "3", "--quiet", *(["--overwrite"] if overwrite else [])]
     with redirect_stderr(said), little_memory():
         code = main(["prepare", str(cohort(root, *tables)), "--out", str(store), *options])
-    files = {p.relative_to(store).as_posix(): p.read_bytes() for p in store.glob("*/*/*")}
-    return Run(code, said.getvalue().splitlines(), files)
+    cases = [p for p in store.glob("*/*/*") if p.is_file()]  # under quality/ stands why the others are not there
+    files = {p.relative_to(store).as_posix(): p.read_bytes() for p in cases}
+    lines = [line for line in said.getvalue().splitlines() if "is blurred" not in line]  # a phantom is smooth
+    return Run(code, lines, files)
 
 
 def make(root: Path, kind: str) -> None:

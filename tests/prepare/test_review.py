@@ -228,5 +228,5 @@ def test_pictures_that_are_not_pictures_are_not_taken(tmp_path):
 
 def test_no_dataset_is_called_as_the_folder(tmp_path):
     save_case(tmp_path / "in" / "P1", modalities=("t1",))
-    with pytest.raises(BadInput, match="not 'sheets' or 'quality'"):
+    with pytest.raises(BadInput, match="none of sheets, quality, converted"):
         run(tmp_path, TABLE.replace('"A"', '"quality"'))

@@ -102,7 +102,7 @@ def prepare(
         raise UsageError(
             f"found matrix {matrix}, pixel {inplane_mm:g} mm; expected a multiple of 4, 0.1 to 10 mm; correct it"
         )
-    if out.exists() and not (out / "store.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not (out / "store.json").is_file() and not _is_begun(out):
         raise UsageError(f"found {out} with other things in it; expected a store or no folder; choose another place")
     unconverted = _convert(cohort_path, out, jobs, cluster, overwrite, reporter)
     cohorts, manifest = read_cohorts(cohort_path, converted=out / CONVERTED)
@@ -140,6 +140,11 @@ def prepare(
         text = f"all {up_to_date} cases up to date: {out}"
     reporter.say(text, prepared=len(new), up_to_date=up_to_date, failed=len(outcome.failures))
     return Outcome(tuple(done.case for done in outcome.results), outcome.failures)
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether there is nothing in it yet but what a run converts before it knows the cases."""
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {CONVERTED}
 
 
 def _convert(

@@ -1,6 +1,7 @@
 """Fixtures for all tests: a prepared store of phantoms, the real cases, shape checks, one thread, one seed."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ if "pmmsynth" not in sys.modules:  # shapes are checked in tests, not in use
         "beartype.beartype",
     )
 
+from dask_cluster import running, scheduler
 from phantoms import COHORT, make_store
 from pmmsynth.store import Store
 
@@ -36,3 +38,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the real cases at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[str]:
+    """A scheduler and two workers in processes of their own."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with scheduler(folder) as (_, port), running("worker", port, folder):
+        yield f"tcp://127.0.0.1:{port}"

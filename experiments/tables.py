@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from pmmsynth.atomic import replacing, write_text
 from pmmsynth.evaluate import FLOORS, Score, read_scores
 from pmmsynth.evaluate.significance import Difference, Measure, differences
-from pmmsynth.evaluate.tables import columns, markdown, rows
+from pmmsynth.evaluate.tables import Row, columns, markdown, rows
 from pmmsynth.evaluate.tasks import MANY_TO_ONE, ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.store import Store
@@ -86,22 +86,29 @@ def standing(scores: Sequence[Score]) -> str:
     for measure in DIGITS:
         found = differences(scores, OURS, measure=measure)
         table = [row for row in rows(scores) if OURS in row.cells]
-        best = level = 0
-        below = []
-        for row in table:
-            means = {name: cell.mean[measure] for name, cell in row.cells.items()}
-            top = max(means, key=lambda name: means[name])
-            best += top == OURS
-            level += top != OURS and found[row.dataset, row.task, top].within
-            floor = max(means[name] for name in FLOORS if name in means)
-            below += [
-                f"{n} ({row.dataset} {row.task})" for n, value in means.items() if n not in FLOORS and value < floor
-            ]
-        lines.append(
-            f"- {measure.upper()}: {OURS} is best in {best} of {len(table)} rows, floors included, and within the "
-            f"interval of the best in {level} more. Below a floor: {', '.join(below) or 'none'}."
-        )
+        counts = []
+        for floors, which in (((), "of the trained methods"), (FLOORS, "with the floors counted")):
+            best = level = 0
+            for row in table:
+                means = {n: c.mean[measure] for n, c in row.cells.items() if n not in FLOORS or n in floors}
+                top = max(means, key=lambda name: means[name])
+                best += top == OURS
+                level += top != OURS and found[row.dataset, row.task, top].within
+            counts.append(f"{which} best in {best} of {len(table)} rows and within the interval of the best in {level}")
+        lines.append(f"- {measure.upper()}: {OURS} is {', '.join(counts)}. Below a floor: {below(table, measure)}.")
     return "\n".join(lines) + "\n"
+
+
+def below(table: Sequence[Row], measure: Measure) -> str:
+    """The methods that are worse than a floor, by name with the rows."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in table:
+        means = {name: cell.mean[measure] for name, cell in row.cells.items()}
+        floor = max(means[name] for name in FLOORS if name in means)
+        for name, value in means.items():
+            if name not in FLOORS and value < floor:
+                found[name].append(f"{row.dataset} {row.task}")
+    return "; ".join(f"{name} in {len(places)} ({', '.join(places)})" for name, places in found.items()) or "none"
 
 
 def ablation(scores: Sequence[Score], out: Path) -> Figure:

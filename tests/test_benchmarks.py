@@ -61,7 +61,7 @@ def test_registration_page_keeps_what_is_around_the_table(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("scripts")
-def test_moves_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_known_moves() -> None:
     import registration
 
     centre = np.array([5.0, -3.0, 8.0])
@@ -75,8 +75,8 @@ def test_moves_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     known = registration.known_move(0, case.points.mean(0))
     answers = {"exact": np.linalg.inv(known), "blind": np.eye(4)}
-    monkeypatch.setattr(registration, "TOOLS", {n: lambda *_, m=m: registration.Found(m) for n, m in answers.items()})
-    exact, blind = registration.measured(case, 0, (3.0, 3.0, 3.0))
+    tools = {n: lambda *_, m=m: registration.Found(m) for n, m in answers.items()}
+    exact, blind = registration.measured(case, 0, (3.0, 3.0, 3.0), tools)
     assert exact["error_mm"] == pytest.approx(0, abs=1e-9)
     assert blind["error_mm"] == pytest.approx(blind["moved_mm"])
     assert blind["apart_mm"] == pytest.approx(blind["moved_mm"])

@@ -15,6 +15,7 @@ from pmmsynth.evaluate.score import Meta
 from pmmsynth.intake import CohortFile, DatasetTable
 from pmmsynth.metrics import PROTOCOLS
 from pmmsynth.model import ModelCard
+from pmmsynth.reading.impression import LabelFile, Labels
 from pmmsynth.store import CaseRecord, StoreRecord
 from pmmsynth.train import PRESETS, TrainConfig
 
@@ -64,10 +65,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("example", examples("toml"))
 def test_toml_examples_are_valid(example: str) -> None:
-    """Every one is a cohort file or training settings."""
+    """Every one is a cohort file, a list of labels or training settings."""
     values = tomllib.loads(example)
     if "dataset" in values:
         CohortFile.model_validate(values)
+    elif "labels" in values:
+        Labels(LabelFile.model_validate(values))
     else:
         TypeAdapter(TrainConfig).validate_python(values)
 
@@ -93,7 +96,8 @@ COMMANDS = sorted({line for e in examples("sh") for line in e.splitlines() if re
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_and_options_exist(command: str) -> None:
-    _, _, rest = text_of("reference/cli.md").partition(f"## pmmsynth {command.split()[1]}\n")
+    page, words = text_of("reference/cli.md"), command.split()
+    rest = "".join(page.partition(f"## {' '.join(words[:n])}\n")[2] for n in (2, 3))  # one word, or two where nested
     assert rest
     explained = set(re.findall(r"(?<!\S)--[a-z-]+", rest.partition("## pmmsynth")[0]))
     assert set(re.findall(r" (--[a-z-]+)", command)) <= explained
@@ -120,7 +124,7 @@ def test_every_field_is_explained(page: str, record: type[BaseModel]) -> None:
 
 def test_the_settings_are_the_settings() -> None:
     """The TOML example has every field; the table has the presets' numbers."""
-    (example,) = (e for e in examples("toml") if "[[dataset]]" not in e)
+    (example,) = (e for e in examples("toml") if "[[dataset]]" not in e and "[labels]" not in e)
     assert set(tomllib.loads(example)) == set(TrainConfig.__dataclass_fields__)
     configs = [PRESETS[name]() for name in ("paper", "small", "tiny")]
     sizes = [c.architecture for c in configs]

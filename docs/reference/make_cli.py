@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+from tyro.conf import Suppress
 
 from pmmsynth.cli import Command
 
@@ -25,12 +28,18 @@ def help_of(*verb: str) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 
 
+def verbs(command: Any, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words of every verb: one, or two where verbs are nested."""
+    for kind, mark in map(get_args, get_args(command)):
+        if mark is not Suppress:
+            yield from verbs(kind, *before, mark.name) if get_args(kind) else [(*before, mark.name)]
+
+
 def page() -> str:
     """The whole page."""
-    verbs = [get_args(verb)[0].__name__.lower() for verb in get_args(Command)]
     parts = [HEAD, _block(help_of())]
-    for verb in verbs:
-        parts += [f"## pmmsynth {verb}", _block(help_of(verb))]
+    for verb in verbs(Command):
+        parts += [f"## pmmsynth {' '.join(verb)}", _block(help_of(*verb))]
     return "\n\n".join(parts) + "\n"
 
 

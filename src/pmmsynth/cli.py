@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import Positional, UseAppendAction, subcommand
+from tyro.conf import Positional, Suppress, UseAppendAction, subcommand
 
 from pmmsynth.errors import PmmsynthError, UsageError
+from pmmsynth.reading.verbs import Score
 from pmmsynth.verb import ManyCases, Verb
 
 
@@ -312,6 +313,7 @@ class Demo(Verb):
         return 0
 
 
+Reading = Annotated[Score, subcommand("score")] | Annotated[Verb, Suppress]  # hidden: one verb alone is no choice
 Command = (
     Annotated[Check, subcommand("check")]
     | Annotated[Convert, subcommand("convert")]
@@ -321,6 +323,7 @@ Command = (
     | Annotated[Synthesize, subcommand("synthesize")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Reading, subcommand("reading", description="Reading studies: reports on real and synthesized images.")]
     | Annotated[Demo, subcommand("demo")]
 )
 

@@ -1,0 +1,200 @@
+"""Labels in impressions, and how well the labels of one set of reports agree with those of the reference."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pmmsynth.errors import BadInput
+from pmmsynth.reading.agreement import kappa
+from pmmsynth.reading.bootstrap import Array, Estimate, estimate, ratio
+from pmmsynth.reading.study import Report, Study
+
+MACRO, MICRO = "macro", "micro"
+
+
+class Negation(BaseModel):
+    """Words and phrases that take a label back, see labels.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    before: list[str] = []
+    after: list[str] = []
+    ends: list[str] = []
+    ignored: list[str] = []
+
+
+class LabelFile(BaseModel):
+    """A file of labels as it is written: every label with its further terms."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: dict[str, list[str]] = Field(min_length=1)
+    negation: Negation = Negation()
+
+
+class Labels:
+    """Finds labels in a text.
+
+    Example:
+        Labels.read().find("Glioblastoma; no metastases.") == {"glioblastoma"}
+    """
+
+    def __init__(self, source: LabelFile) -> None:
+        self.names = list(source.labels)
+        self._kinds: dict[str, tuple[str, str]] = {}
+        terms = [("label", name, [name, *more]) for name, more in source.labels.items()]
+        terms += [(kind, "", phrases) for kind, phrases in source.negation.model_dump().items()]
+        for kind, name, phrases in terms:
+            for phrase in phrases:
+                if not (term := _plain(phrase)):
+                    raise ValueError(f"an empty term of {name or kind}")
+                if self._kinds.setdefault(term, (kind, name)) != (kind, name):
+                    raise ValueError(f"{phrase!r} under {name or kind} and {' '.join(self._kinds[term]).strip()}")
+        longest = sorted(self._kinds, key=lambda term: (-len(term), term))
+        self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)")
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> "Labels":
+        """Read a file, or the one that comes with the package. Raises BadInput with what is wrong in it."""
+        try:
+            text = (path or files("pmmsynth.reading").joinpath("labels.toml")).read_text(encoding="utf-8")
+            return cls(LabelFile.model_validate(tomllib.loads(text)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise BadInput(
+                f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}", "a file of labels", "correct it"
+            ) from error
+        except (ValueError, OSError, RecursionError) as error:
+            raise BadInput(f"{path}: {error}", "a file of labels in TOML", "correct it or the path") from error
+
+    def find(self, text: str) -> set[str]:
+        """The labels of a text that are not negated."""
+        found: set[str] = set()
+        for sentence in re.split(r"[;\n；。]|\.(?!\d)", text):
+            negated = False
+            parts = re.split(r"[,，]", _plain(sentence))
+            for number, part in enumerate(parts):
+                negated = negated and any(re.search(r"\bn?or\b", later) for later in parts[number:])
+                affirmed: list[str] = []
+                for match in self._pattern.finditer(part):
+                    kind, name = self._kinds[match[0]]
+                    if kind == "label" and not negated:
+                        affirmed.append(name)
+                    elif kind == "after" and affirmed:
+                        affirmed.pop()
+                    elif kind in ("before", "ends"):
+                        negated = kind == "before"
+                found.update(affirmed)
+        return found
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How the impressions of a set agree with the reference on one label, or on all (`macro`, `micro`).
+
+    Attributes:
+        set: The set of images.
+        reader: A reader, or `all`: the counts of all readers together.
+        label: The label; `macro`: the mean over labels the reference has; `micro`: of the sums over all labels.
+        tp: Reports with the label in both.
+        fp: In the set alone.
+        fn: In the reference alone.
+        precision: NaN where nothing was to divide; as 0 in the mean over labels.
+        recall: NaN for labels the reference does not have.
+        f1: The same, with its interval over cases.
+    """
+
+    set: str
+    reader: str
+    label: str
+    tp: int
+    fp: int
+    fn: int
+    precision: float
+    recall: float
+    f1: Estimate
+
+
+def found_labels(study: Study, labels: Labels) -> dict[Report, set[str] | None]:
+    """The labels of every report; None for an empty impression."""
+    return {r: labels.find(r.impression) if r.impression else None for r in study.reports.values()}
+
+
+def label_scores(
+    study: Study,
+    found: dict[Report, set[str] | None],
+    names: Sequence[str],
+    name: str,
+    readers: Sequence[str],
+    who: str,
+) -> list[LabelScore]:
+    """Rows of the labels that occur, then `macro` and `micro`: the set `name` against the same readers' reference."""
+    counts: dict[str, Array] = {}
+    for case in study.cases:
+        for reader in readers:
+            reports = [study.reports.get((reader, case, s)) for s in (study.reference, name)]
+            truth, given = (found[r] if r else None for r in reports)
+            if truth is not None and given is not None:
+                row = [(n in truth and n in given, n in given - truth, n in truth - given) for n in names]
+                counts[case] = counts.get(case, 0) + np.array(row, dtype=np.float64)
+    if not counts or not names:
+        return []
+    stacked = np.array(list(counts.values()))  # case, label, (tp, fp, fn)
+    rows = [_row(name, who, label, stacked[:, [i]]) for i, label in enumerate(names) if stacked[:, i].any()]
+    return [*rows, _row(name, who, MACRO, stacked), _row(name, who, MICRO, stacked.sum(axis=1, keepdims=True))]
+
+
+def _row(name: str, who: str, label: str, counts: Array) -> LabelScore:
+    """One row; `macro` averages over the labels of `counts`, any other has one label."""
+
+    def averaged(weights: Array, figure: int = 2) -> Array:
+        """Precision, recall or F1 (0, 1, 2): the mean over labels the reference has; a precision of 0 / 0 is 0."""
+        tp, fp, fn = np.moveaxis(np.tensordot(weights, counts, axes=1), 2, 0)  # each: resample, label
+        divisor = (tp + fp, tp + fn, tp + (fp + fn) / 2)[figure]
+        present = tp + fn > 0
+        return ratio((ratio(tp, divisor, 0.0) * present).sum(axis=1), present.sum(axis=1).astype(np.float64))
+
+    once = np.ones((1, len(counts)))
+    precision, recall = (float(averaged(once, figure)[0]) for figure in (0, 1))
+    tp, fp, fn = counts.sum(axis=(0, 1)).astype(int).tolist()
+    if label != MACRO:
+        precision = tp / (tp + fp) if tp + fp else float("nan")
+    return LabelScore(name, who, label, tp, fp, fn, precision, recall, estimate(averaged, len(counts)))
+
+
+@dataclass(frozen=True)
+class LabelAgreement:
+    """Kappa of the readers on one label, or on all labels together, in one set."""
+
+    set: str
+    label: str
+    kappa: Estimate
+
+
+def label_agreement(
+    study: Study, found: dict[Report, set[str] | None], names: Sequence[str], name: str
+) -> list[LabelAgreement]:
+    """Of the cases of which all readers of the set wrote an impression: the labels that have a kappa, then `all`."""
+    readers = [r for r in study.readers if any((r, case, name) in study.reports for case in study.cases)]
+    ratings = []
+    for case in study.cases:
+        reports = [study.reports.get((reader, case, name)) for reader in readers]
+        given = [found[r] if r else None for r in reports]
+        if all(g is not None for g in given):
+            ratings.append([[label in (g or ()) for g in given] for label in names])
+    if len(readers) < 2 or not ratings or not names:
+        return []
+    array = np.array(ratings, dtype=bool)
+    rows = [LabelAgreement(name, label, kappa(array[:, [i]])) for i, label in enumerate(names)]
+    return [*(row for row in rows if not np.isnan(row.kappa.value)), LabelAgreement(name, "all", kappa(array))]
+
+
+def _plain(text: str) -> str:
+    """Small letters, hyphens as spaces, single spaces."""
+    return " ".join(re.sub(r"[-‐‑–_]", " ", text.casefold()).split())

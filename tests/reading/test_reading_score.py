@@ -1,0 +1,162 @@
+"""`pmmsynth reading score`: what it writes, what it refuses, and that texts stay texts."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from pmmsynth.cli import main
+
+HEADER = "reader,case,set,findings,impression\n"
+ROWS = """A,1,real,"Ring enhancing mass, 3.5 cm; marked oedema.",Glioblastoma
+A,1,3-to-3,"Ring enhancing mass, 3.5 cm; marked oedema.",Glioblastoma
+A,1,1-to-5,No shift.,Low-grade glioma
+B,1,real,"<script>alert(1)</script> mass, ""quoted"" | oedema",GBM
+B,1,3-to-3,<img src=x onerror=alert(1)>,GBM
+B,1,1-to-5,-,
+A,2,real,Old lacune,Small vessel disease
+A,2,3-to-3,Old lacune,SVD
+B,2,real,Old lacune,SVD
+B,2,3-to-3,Old lacune,Normal
+B,2,2-to-4,Old lacune,Normal
+"""
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    path = tmp_path / "reports.csv"
+    path.write_text(HEADER + ROWS, encoding="utf-8")
+    return path
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def run(*arguments: object) -> int:
+    return main(["reading", "score", *map(str, arguments)])
+
+
+def test_tables_and_page(reports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert run(reports, "--out", out) == 0
+    said = capsys.readouterr()
+    assert said.out == f"page: {out / 'index.html'}\n"
+    assert said.err.splitlines() == [
+        "1 of 11 reports have no findings: left out there",
+        "1 of 11 reports have no impression: left out there",
+    ]
+    names = ["agreement_findings", "agreement_impression", "findings", "impression", "impression_labels", "labels"]
+    assert {p.name for p in out.iterdir()} == {*(f"{n}.csv" for n in names), "index.html", "report.md"}
+    findings = {(r["embedding"], r["set"], r["readers"]): r for r in rows_of(out / "findings.csv")}
+    assert {key[0] for key in findings} == {"lexical", "ngrams"}
+    assert float(findings["lexical", "3-to-3", "A"]["mean"]) == pytest.approx(1)
+    assert findings["lexical", "1-to-5", "A"]["std"] == ""
+    scores = {(r["set"], r["reader"], r["label"]): r for r in rows_of(out / "impression.csv")}
+    assert [scores["3-to-3", "all", "micro"][k] for k in ("tp", "fp", "fn", "F1", "n")] == ["3", "1", "1", "0.75", "2"]
+    assert [r["labels"] for r in rows_of(out / "labels.csv")][:3] == [
+        "glioblastoma",
+        "glioblastoma",
+        "low-grade glioma",
+    ]
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "Cohen's kappa" in report
+    assert "| 3-to-3 | all | micro | 3 | 1 | 1 | 0.750 | 0.750 | 0.750 |" in report
+
+
+def test_texts_stay_texts(tmp_path: Path) -> None:
+    reports, out = tmp_path / "reports.csv", tmp_path / "out"
+    evil = ROWS.replace("A,", "=HYPERLINK(1),").replace("3-to-3", "<b>3|3</b>")
+    reports.write_text(HEADER + evil, encoding="utf-8-sig")
+    assert run(reports, "--out", out) == 0
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)" in page
+    assert "&lt;img src=x onerror" in page
+    assert not re.search(r"<(script|img|b>3)", page)
+    assert "http" not in page, "nothing is fetched"
+    cells = {cell for path in out.glob("*.csv") for row in rows_of(path) for cell in row.values()}
+    assert "'=HYPERLINK(1)" in cells
+    assert not any(cell.startswith("=") for cell in cells)
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "&lt;b>3\\|3&lt;/b>" in report
+    assert "<b>" not in report
+
+
+def test_again_gives_the_same_bytes(reports: Path, tmp_path: Path) -> None:
+    """Also for the same reports in two files."""
+    two = tmp_path / "more.csv"
+    lines = (HEADER + ROWS).splitlines(keepends=True)
+    for path, part in ((two, lines[7:]), (tmp_path / "first.csv", lines[1:7])):
+        path.write_text(HEADER + "".join(part), encoding="utf-8")
+    assert run(reports, "--out", tmp_path / "a") == run(tmp_path / "first.csv", two, "--out", tmp_path / "b") == 0
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (b"reader,case,findings\nA,1,x\n", 4, r"set, impression missing or twice among the columns reader, case, find"),
+        (b"", 4, r"among the columns \(none\)"),
+        (b"reader;case;set;findings;impression\n", 4, "missing or twice"),
+        (b"\xff\xfe" + HEADER.encode("utf-16le"), 4, "not UTF-8"),
+        (HEADER.encode() + "A,1,real,Ödem,x\n".encode("latin-1"), 4, "not UTF-8"),
+        (
+            (HEADER + "A,1,real,x,y\nA,1,real,x,z\n").encode(),
+            4,
+            "line 3: a second report of reader A, case 1, set real",
+        ),
+        ((HEADER + "A,1,real,mass, oedema,GBM\n").encode(), 4, "line 2: 6 cells; expected 5"),
+        ((HEADER + ",1,real,x,y\n").encode(), 4, "line 2: no reader, case or set"),
+        ((HEADER + 'A,1,real,"x,y\n').encode(), 4, "unexpected end of data"),
+        ((HEADER + "A,1,3-to-3,x,y\n").encode(), 4, "no report of the set real; expected one of 3-to-3"),
+        ((HEADER + "\n").encode(), 3, "found no report"),
+    ],
+)
+def test_bad_files_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, code: int, message: str
+) -> None:
+    path = tmp_path / "reports.csv"
+    path.write_bytes(content)
+    assert run(path, "--out", tmp_path / "out") == code
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert re.search(r"^pmmsynth: found .*; expected .*; ", err)
+    assert re.search(message, err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_reports_are_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "findings.csv"
+    path.write_text(HEADER + ROWS, encoding="utf-8")
+    assert run(path, "--out", tmp_path) == 2
+    assert "among the reports; expected another folder" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["findings.csv"]
+
+
+def test_another_reference_and_a_single_reader(tmp_path: Path) -> None:
+    """Nothing to agree on, no pooled readers, and a case without its reference is left out."""
+    path = tmp_path / "reports.csv"
+    path.write_text(HEADER + "A,1,acquired,x y,GBM\nA,1,real,x y,GBM\nA,2,real,z,\n", encoding="utf-8")
+    assert run(path, "--out", tmp_path / "out", "--reference", "acquired") == 0
+    assert [(r["set"], r["readers"], r["n"]) for r in rows_of(tmp_path / "out" / "findings.csv")] == [
+        ("real", "A", "1"),
+        ("real", "A", "1"),
+    ]
+    assert rows_of(tmp_path / "out" / "agreement_impression.csv") == []
+
+
+def test_without_any_label_findings_are_scored(tmp_path: Path) -> None:
+    path = tmp_path / "reports.csv"
+    path.write_text(HEADER + "".join(f"{r},1,{s},mass,unclear\n" for r in "AB" for s in ("real", "3-to-3")))
+    assert run(path, "--out", tmp_path / "out") == 0
+    assert rows_of(tmp_path / "out" / "impression.csv") == []
+    assert [float(r["mean"]) for r in rows_of(tmp_path / "out" / "findings.csv")] == pytest.approx([1] * 6)
+
+
+@pytest.mark.parametrize("arguments", [["reading"], ["reading", "serve"], ["reading", "score"], ["reading", "None"]])
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -3,7 +3,7 @@
 Usage: python benchmarks/preparation.py OUT COHORT...     (cohorts.toml files)
 
 Every case is prepared in a process of its own, one after the other, with one thread; the functions of each stage are
-timed from outside. OUT gets one line of JSON per case; what is there is not done again.
+timed from outside, in CPU seconds, so that other work on the machine counts little. OUT gets one line of JSON per case; what is there is not done again.
 """
 
 import json
@@ -43,11 +43,11 @@ class Stopwatch:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def timed(self, stage: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             return function(*arguments, **options)
         finally:
-            self.seconds[stage] += time.perf_counter() - began
+            self.seconds[stage] += time.process_time() - began
 
 
 def main(out: Path, cohorts: list[Path]) -> None:
@@ -72,11 +72,11 @@ def measure(case: Case, scans: Scans, slice_mm: float | None) -> dict[str, objec
     for stage, functions in STAGES.items():
         for module, name in functions:
             setattr(module, name, partial(watch.timed, stage, getattr(module, name)))
-    began = time.perf_counter()
+    began = time.process_time()
     images = {name: watch.timed("read", read_volume, path) for name, path in case.images.items()}
     mask = watch.timed("read", read_volume, case.brain) if case.brain else None
     prepare_volumes(images, slice_mm=slice_mm, scans=scans, mask=mask)
-    total = time.perf_counter() - began
+    total = time.process_time() - began
     return {
         "dataset": case.dataset,
         "case": case.id,
@@ -87,7 +87,7 @@ def measure(case: Case, scans: Scans, slice_mm: float | None) -> dict[str, objec
 
 
 def table_of(rows: list[dict[str, Any]]) -> str:
-    """Per dataset: cases, mean seconds of each stage, the most memory."""
+    """Per dataset: cases, mean CPU seconds of each stage, the most memory."""
     stages = ("read", *STAGES, "rest", "total")
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:

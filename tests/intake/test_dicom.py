@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantoms import SHAPE, affine, voxels, write_classic, write_enhanced
 
+from dicom_phantoms import SHAPE, affine, voxels, write_classic, write_enhanced
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo
 from pmmsynth.intake import bids, convert

@@ -3,7 +3,8 @@
 Usage: python benchmarks/preparation.py OUT COHORT...     (cohorts.toml files)
 
 Every case is prepared in a process of its own, one after the other, with one thread; the functions of each stage are
-timed from outside, in CPU seconds, so that other work on the machine counts little. OUT gets one line of JSON per case; what is there is not done again.
+timed from outside, in CPU seconds, so that other work on the machine counts little. OUT gets one line of JSON per case;
+what is there is not done again.
 """
 
 import json

@@ -37,8 +37,8 @@ class Difference:
 
     @property
     def within(self) -> bool:
-        """Whether the interval leaves open who is better."""
-        return not (self.low > 0 or self.high < 0)
+        """Whether the interval leaves open who is better; a single case has no interval, so not."""
+        return self.low <= 0 <= self.high
 
 
 def differences(

@@ -42,7 +42,7 @@ def test_equal_scores_and_single_cases() -> None:
     (found,) = differences(rows, "ours").values()
     assert (found.n, found.mean, found.p) == (1, 0.0, 1.0)
     assert np.isnan(found.low)
-    assert found.within
+    assert not found.within
 
 
 def test_only_shared_cases_count() -> None:

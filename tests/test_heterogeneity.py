@@ -1,0 +1,54 @@
+"""The experiment on what knowing the dataset gains: the style it adds, the fits it compares, the table it writes."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from score_rows import score_row
+
+SCRIPTS = Path(__file__).parents[1] / "experiments"
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+def test_a_style_bends_flair_and_nothing_else(tmp_path: Path) -> None:
+    import heterogeneity
+
+    data = np.linspace(0, 200, 4**3, dtype=np.float32).reshape(4, 4, 4)
+    for name in ("A", "B"):
+        for modality in ("T1", "FLAIR"):
+            path = tmp_path / "raw" / name / f"{name}1" / f"{modality}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nib.Nifti1Image(data, np.diag([2.0, 2, 2, 1])).to_filename(path)
+    table = '[[dataset]]\nname = "{0}"\nroot = "{0}"\nlayout = "pattern"\nimage = "{{case}}/{{modality}}.nii.gz"\n'
+    (tmp_path / "raw" / "cohorts.toml").write_text("".join(table.format(name) for name in ("A", "B")))
+    heterogeneity.restyle(tmp_path / "raw", tmp_path / "bent", {"A": 2.0})
+
+    def read(place: str) -> np.ndarray:
+        return np.asarray(nib.Nifti1Image.from_filename(tmp_path / place).dataobj)
+
+    assert read("bent/A/A1/FLAIR.nii.gz") == pytest.approx(data**2 / 200, rel=1e-5)
+    for untouched in ("A/A1/T1.nii.gz", "B/B1/T1.nii.gz", "B/B1/FLAIR.nii.gz", "../raw/A/A1/FLAIR.nii.gz"):
+        assert np.array_equal(read(f"bent/{untouched}"), data)
+
+
+def test_gains_are_differences_of_means() -> None:
+    import heterogeneity
+
+    means = {"own fit": 30.0, "pooled fit": 29.5, "w/o PFM": 31.0, "PMM-Synth": 31.25, "another dataset": 30.0}
+    rows = [
+        score_row(m, c, v + c, task) for m, v in means.items() for c in range(2) for task in ("T1->FLAIR", "T1->T2")
+    ]
+    table = heterogeneity.gains(
+        [r.model_copy(update={"psnr": r.psnr + (r.task == "T1->T2" and r.method == "own fit")}) for r in rows]
+    )
+    assert [line.split("|")[2:4] for line in table.splitlines()[2:]] == [
+        [" +0.50 ", " +1.50 "],
+        [" +0.25 ", " +0.25 "],
+        [" +1.25 ", " +1.25 "],
+    ]

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from prepare_phantoms import SMALL, cohort, save, save_case
 
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput
 from pmmsynth.prepare import prepare
 from pmmsynth.store import Store, read_case
 from pmmsynth.train.run import data_digest
-from prepare_phantoms import SMALL, cohort, save, save_case
 
 GLIOMA = 'name = "glioma"\nroot = "glioma"\nlayout = "brats"'
 

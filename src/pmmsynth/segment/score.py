@@ -155,8 +155,9 @@ def read_rows(path: Path) -> list[RegionScore]:
 
 def write_rows(path: Path, rows: list[RegionScore]) -> None:
     """All rows, complete or not at all, in an order that does not depend on when they were made."""
-    order = {variant: place for place, variant in enumerate(VARIANTS)}
-    rows = sorted(rows, key=lambda r: (order[r.variant], r.left_out, r.dataset, r.case))
+    names = [*VARIANTS, *(region for regions in REGIONS.values() for region in regions)]
+    order = {name: place for place, name in enumerate(names)}
+    rows = sorted(rows, key=lambda r: (order[r.variant], r.left_out, r.dataset, r.case, order.get(r.region, 0)))
     write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
 
 

@@ -191,7 +191,7 @@ def _steps(state: _State, slices: TrainingSlices, config: SegmentConfig, device:
         loss.backward()
         state.optimizer.step()
         state.step += 1
-        yield float(loss)
+        yield loss.item()
 
 
 def read_config(path: Path) -> SegmentConfig:

@@ -1,12 +1,19 @@
 """The verbs of `pmmsynth segment`."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional, UseAppendAction
 
+from pmmsynth.errors import UsageError
 from pmmsynth.verb import Verb
+
+
+def _check_monai() -> None:
+    if find_spec("monai") is None:
+        raise UsageError("found no MONAI; expected the package; pip install 'pmmsynth[segment]'")
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Train(Verb):
     """Of weights, order and variations."""
 
     def run(self) -> int:
+        _check_monai()
         from pmmsynth.segment.train import SegmentConfig, train_segmenter
         from pmmsynth.store import Store
 
@@ -73,6 +81,7 @@ class Evaluate(Verb):
     """auto, cpu or cuda, of the synthesis."""
 
     def run(self) -> int:
+        _check_monai()
         from pmmsynth.segment.report import write_report
         from pmmsynth.segment.score import evaluate_segmenter
         from pmmsynth.store import Store
@@ -114,6 +123,7 @@ class Export(Verb):
     """auto, cpu or cuda, of the synthesis."""
 
     def run(self) -> int:
+        _check_monai()
         from pmmsynth.segment.nnunet import export_nnunet
         from pmmsynth.store import Store
 

@@ -29,8 +29,8 @@ def main(
     out: Positional[Path],
     target: Target = "glioma",
     dataset: UseAppendAction[tuple[str, ...]] = (),
-    steps: int = 600,
-    width: int = 24,
+    steps: int = 1000,
+    width: int = 32,
     seed: int = 0,
 ) -> None:
     """The whole experiment in `out`; the same call again does what is missing.

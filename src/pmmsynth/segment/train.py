@@ -53,10 +53,10 @@ class SegmentConfig:
     target: Target = "glioma"
     modalities: tuple[str, ...] = ()
     left_out: str = ""
-    steps: Annotated[int, Field(ge=1)] = 600
+    steps: Annotated[int, Field(ge=1)] = 1000
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-3
-    width: Annotated[int, Field(ge=1, le=512)] = 24
+    width: Annotated[int, Field(ge=1, le=512)] = 32
     precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
@@ -104,7 +104,7 @@ class _State:
         network = {n.removeprefix("network."): t for n, t in found.items() if n.startswith("network.")}
         self.network.load_state_dict(network)
         for name, parameter in self.network.named_parameters():
-            moments = {kind: found[f"{kind}.{name}"].clone() for kind in _MOMENTS}
+            moments = {kind: torch.empty_like(parameter).copy_(found[f"{kind}.{name}"]) for kind in _MOMENTS}
             self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step)), **moments}
 
 
@@ -149,6 +149,7 @@ def train_segmenter(store: Store, out: Path, config: SegmentConfig, *, reporter:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
     network = card.build().to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster
     state = _State(network, torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True))
     checkpoint = out / CHECKPOINT
     if checkpoint.is_file():
@@ -183,7 +184,7 @@ def _steps(state: _State, slices: TrainingSlices, config: SegmentConfig, device:
         for group in state.optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 - state.step / config.steps) ** 0.9
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-            logits = state.network(images)
+            logits = state.network(images.contiguous(memory_format=torch.channels_last))
         loss = criterion(logits.float(), truth)
         if not loss.isfinite():
             raise PmmsynthError(f"found a loss of {loss} at step {state.step}; expected a number; lower learning_rate")

@@ -32,11 +32,11 @@ class Train(Verb):
     """A sequence of the cohort, once for each; those of the store if none is given."""
     left_out: str = ""
     """The sequence to train without."""
-    steps: int = 600
+    steps: int = 1000
     """In all."""
     batch_size: int = 16
     """Slices per step."""
-    width: int = 24
+    width: int = 32
     """Channels of the first stage."""
     seed: int = 0
     """Of weights, order and variations."""

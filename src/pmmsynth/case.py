@@ -91,3 +91,8 @@ class Case(BaseModel):
     @property
     def modalities(self) -> tuple[str, ...]:
         return tuple(self.images)
+
+    @property
+    def tissues(self) -> dict[int, str]:
+        """What the mask's values mean if it tells several tissues apart, else nothing: it is a plain mask."""
+        return self.lesion_labels if self.lesion and len(self.lesion_labels) > 1 else {}

@@ -12,6 +12,7 @@ from tyro.conf import Positional, Suppress, UseAppendAction, subcommand
 
 from pmmsynth.errors import PmmsynthError, UsageError
 from pmmsynth.reading.verbs import Score
+from pmmsynth.segment import verbs as segment
 from pmmsynth.verb import ManyCases, Verb
 
 
@@ -314,6 +315,11 @@ class Demo(Verb):
 
 
 Reading = Annotated[Score, subcommand("score")] | Annotated[Verb, Suppress]  # hidden: one verb alone is no choice
+Segment = (
+    Annotated[segment.Train, subcommand("train")]
+    | Annotated[segment.Evaluate, subcommand("evaluate")]
+    | Annotated[segment.Export, subcommand("export")]
+)
 Command = (
     Annotated[Check, subcommand("check")]
     | Annotated[Convert, subcommand("convert")]
@@ -323,6 +329,7 @@ Command = (
     | Annotated[Synthesize, subcommand("synthesize")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Segment, subcommand("segment", description="Lesions found with sequences real, synthesized, dropped.")]
     | Annotated[Reading, subcommand("reading", description="Reading studies: reports on real and synthesized images.")]
     | Annotated[Demo, subcommand("demo")]
 )

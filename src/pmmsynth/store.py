@@ -17,7 +17,7 @@ from pmmsynth.manifest import first_message
 from pmmsynth.modality import check_modalities
 from pmmsynth.volume import Grid
 
-IMAGES, MASKS, RECORD = "images.npy", "masks.npy", "case.json"
+IMAGES, MASKS, LABELS, RECORD = "images.npy", "masks.npy", "labels.npy", "case.json"
 AGAIN = "run pmmsynth prepare again, with --overwrite"
 MIN_BRAIN = 0.10
 """Slices with a smaller fraction of brain are neither trained on nor scored (protocol paper-v1)."""
@@ -73,8 +73,11 @@ class CaseRecord(Frozen):
             ones how far they were moved and how far to doubt it, in mm. All names: docs/reference/files.md.
         moves: Of registered modalities: 4x4 from the world of their file to that of the reference, mm, RAS+.
         has_lesion: Whether there was a lesion mask (it may be empty).
+        lesion_labels: What the values of `labels.npy` mean, where the mask tells several tissues apart; else empty,
+            and there is no such array.
         inputs: sha256 of every input file.
-        arrays: sha256 of the two arrays.
+        arrays: sha256 of the two arrays synthesis is trained and scored on.
+        labels_sha256: Of `labels.npy`; empty when there is none.
         settings: Digest of what prepared it; a change means prepare again.
         software: Version that wrote it.
     """
@@ -93,8 +96,10 @@ class CaseRecord(Frozen):
     quality: dict[str, dict[str, float]]
     moves: dict[str, tuple[Row, Row, Row, Row]] = {}
     has_lesion: bool
+    lesion_labels: dict[int, str] = {}
     inputs: dict[str, str]
     arrays: dict[str, str] = {}
+    labels_sha256: str = ""
     settings: str
     software: str
 
@@ -137,6 +142,10 @@ class PreparedCase:
         """(slice, row, column); all False when `record.has_lesion` is False."""
         return self._open(MASKS, np.bool_, 2)[1]
 
+    def labels(self) -> NDArray[np.uint8]:
+        """Tissues of the lesion, (slice, row, column): values of `record.lesion_labels`, which is not empty, and 0."""
+        return self._open(LABELS, np.uint8, 1)[0]
+
     def _open(self, name: str, kind: type[np.generic], count: int) -> NDArray[Any]:
         path, wanted = self.folder / name, (count, *reversed(self.record.prepared.shape))
         try:
@@ -156,7 +165,12 @@ class PreparedCase:
 
 
 def write_case(
-    folder: Path, record: CaseRecord, images: NDArray[np.floating], brain: NDArray[np.bool_], lesion: NDArray[np.bool_]
+    folder: Path,
+    record: CaseRecord,
+    images: NDArray[np.floating],
+    brain: NDArray[np.bool_],
+    lesion: NDArray[np.bool_],
+    labels: NDArray[np.uint8] | None = None,
 ) -> PreparedCase:
     """Write a prepared case, complete or not at all; an older one is replaced."""
     with replacing_folder(folder) as temporary:
@@ -164,6 +178,9 @@ def write_case(
         np.save(temporary / MASKS, np.stack([brain, lesion]))
         digests = {name: sha256(temporary / name) for name in (IMAGES, MASKS)}
         record = record.model_copy(update={"arrays": digests})
+        if labels is not None:
+            np.save(temporary / LABELS, labels[None])
+            record = record.model_copy(update={"labels_sha256": sha256(temporary / LABELS)})
         write_json(temporary / RECORD, record.model_dump(mode="json"))
     return PreparedCase(folder, record)
 

@@ -1,9 +1,9 @@
 """Whether one method is better than others on the same cases: paired tests, corrected, and intervals of differences."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from pmmsynth.evaluate.score import Score
 from pmmsynth.metrics import PROTOCOL
 
 Measure = Literal["psnr", "ssim"]
+Place = TypeVar("Place", bound=Hashable)
 SEED = 0
 
 
@@ -55,6 +56,11 @@ def differences(
             shared = sorted(methods[method].keys() & methods[other].keys())
             if shared:
                 pairs[dataset, task, other] = np.array([methods[method][c] - methods[other][c] for c in shared])
+    return compare(pairs)
+
+
+def compare(pairs: Mapping[Place, NDArray[np.float64]]) -> dict[Place, Difference]:
+    """What paired differences over cases say, one array per comparison; p is corrected for their number."""
     corrected = holm([_p(pair) for pair in pairs.values()])
     return {
         place: Difference(len(pair), float(pair.mean()), *_interval(pair), p)

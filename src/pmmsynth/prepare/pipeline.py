@@ -26,6 +26,7 @@ from pmmsynth.prepare.sheet import contact_sheet
 from pmmsynth.prepare.volumes import prepare_volumes
 from pmmsynth.store import (
     IMAGES,
+    LABELS,
     MASKS,
     RECORD,
     CaseRecord,
@@ -226,7 +227,7 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
     review = None if overwrite else read_review(review_path(out, case.dataset, case.id))
     if review and (review.inputs, review.settings) == (inputs, chosen.digest):
         _judged(review, chosen, out)
-        if old and old.record.inputs == inputs:
+        if old and (old.record.inputs, old.record.lesion_labels) == (inputs, case.tissues):
             return _Done(_relabelled(old, case), is_new=False)
     volumes = {name: read_volume(path) for name, path in case.images.items()}
     prepared = prepare_volumes(
@@ -263,11 +264,13 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         quality=prepared.quality,
         moves={name: matrix.tolist() for name, matrix in prepared.moves.items()},
         has_lesion=case.lesion is not None,
+        lesion_labels=case.tissues,
         inputs=inputs,
         settings=chosen.digest,
         software=f"pmmsynth {version('pmmsynth')}",
     )
-    return _Done(write_case(folder, record, prepared.images, prepared.brain, prepared.lesion), is_new=True)
+    labels = prepared.labels if case.tissues else None
+    return _Done(write_case(folder, record, prepared.images, prepared.brain, prepared.lesion, labels), is_new=True)
 
 
 def _judged(review: Review, settings: Settings, out: Path) -> None:
@@ -293,9 +296,10 @@ def _existing(folder: Path) -> PreparedCase | None:
     if not all((folder / name).is_file() for name in (IMAGES, MASKS, RECORD)):
         return None
     try:
-        return read_case(folder)
+        case = read_case(folder)
     except BadInput:
         return None
+    return case if not case.record.lesion_labels or (folder / LABELS).is_file() else None
 
 
 def _relabelled(old: PreparedCase, case: Case) -> PreparedCase:

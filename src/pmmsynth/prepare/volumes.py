@@ -32,6 +32,7 @@ class Prepared:
         images: (modality, slice, row, column), [0, 1], 0 outside the brain; rows run to posterior, columns to left.
         modalities: What each row of `images` is.
         brain, lesion: (slice, row, column).
+        labels: The lesion mask's values, likewise; 0 where they are not whole numbers below 256.
         prepared: The grid of the arrays (axes L, P, S: their transpose).
         native: The reference as it was read: the grid to return to.
         native_brain: The brain mask on that grid, in its own axis order.
@@ -46,6 +47,7 @@ class Prepared:
     modalities: tuple[str, ...]
     brain: NDArray[np.bool_]
     lesion: NDArray[np.bool_]
+    labels: NDArray[np.uint8]
     prepared: Grid
     native: Volume
     native_brain: NDArray[np.bool_]
@@ -131,16 +133,17 @@ def prepare_volumes(
         quality[name] |= sharpness(image[chosen], fine_brain[chosen])
     for name, found in aligned.registrations.items():
         quality[name] |= {"moved": found.moved, "doubt": found.doubt, "information": found.information}
-    marked = np.zeros_like(brain)
+    values = np.zeros(brain.shape, np.float32)
     if lesion is not None:
-        marked = on_prepared((lesion.data > 0).astype(np.float32), lesion.grid, grid, order=0) > 0
-        if not marked.any() and not on_prepared(np.ones_like(lesion.data), lesion.grid, grid, order=0).any():
+        values = on_prepared(lesion.data, lesion.grid, grid, order=0)
+        if not (values > 0).any() and not on_prepared(np.ones_like(lesion.data), lesion.grid, grid, order=0).any():
             raise BadInput(
                 f"{lesion.path}: nothing of it lies in {native.path}", "a mask of that brain", "check the pair"
             )
+    labels = np.where((values > 0) & (values < 256) & (values % 1 == 0), values, 0).astype(np.uint8)
     moves = {name: found.matrix for name, found in aligned.registrations.items()}
     return Prepared(
-        images, modalities, brain, marked, grid, native, aligned.brain, reference, intensity, quality, moves
+        images, modalities, brain, values > 0, labels, grid, native, aligned.brain, reference, intensity, quality, moves
     )
 
 

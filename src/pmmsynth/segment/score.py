@@ -1,0 +1,210 @@
+"""A segmenter on held-out cases, with sequences real, synthesized or dropped: rows as JSON lines."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pmmsynth.atomic import write_text
+from pmmsynth.case import Split
+from pmmsynth.console import Reporter
+from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.evaluate.method import Method
+from pmmsynth.infer import Synthesizer
+from pmmsynth.manifest import first_message
+from pmmsynth.modality import Task, parse_modality
+from pmmsynth.segment.overlap import overlap
+from pmmsynth.segment.regions import REGIONS, regions_of
+from pmmsynth.segment.segmenter import SegmenterCard, load_segmenter, segment
+from pmmsynth.segment.slices import brain_slices, digest_of, marked_cases, stack
+from pmmsynth.store import PreparedCase, Store
+
+Variant = Literal["real", "synthesized", "dropped"]
+VARIANTS: tuple[Variant, ...] = ("real", "synthesized", "dropped")
+
+
+class RegionScore(BaseModel):
+    """One row: one region of one case.
+
+    Attributes:
+        variant: Whether all sequences were real, one was synthesized, or the network works without it.
+        left_out: That sequence; "" when all are real.
+        dataset: Of the store.
+        case: Its name there.
+        region: Such as "tumour core".
+        dice: From 0 to 1; 1 where the region is empty in truth and prediction, 0 where in one of them.
+        hd95_mm: 95th-percentile Hausdorff distance; 0 where both are empty, None where one is.
+        volume_ml: Found.
+        truth_ml: True.
+        digest: Of all that determines the row: segmenter, model, arrays of the case.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: Variant
+    left_out: str
+    dataset: str
+    case: str
+    region: str
+    dice: float
+    hd95_mm: float | None
+    volume_ml: float
+    truth_ml: float
+    digest: str
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        return self.variant, self.left_out, self.dataset, self.case
+
+
+def evaluate_segmenter(
+    store: Store,
+    folder: Path,
+    rows_path: Path,
+    *,
+    model: Path | None = None,
+    left_out: str = "",
+    split: Split = "test",
+    device: str = "auto",
+    reporter: Reporter,
+) -> list[RegionScore]:
+    """Segment the marked cases of a split and add what is missing to the rows; rows of other weights are replaced.
+
+    Without a model all sequences are the real ones the segmenter takes. With one, `left_out` is synthesized from the
+    segmenter's other sequences.
+
+    Args:
+        store: What `prepare` wrote.
+        folder: A segmenter or its run folder.
+        rows_path: The JSON lines; made if absent.
+        model: A synthesis model or its run folder.
+        left_out: The sequence it synthesizes.
+        split: Which cases.
+        device: Of the synthesis model.
+        reporter: Where to speak.
+
+    Returns:
+        All rows of the file.
+
+    Raises:
+        BadInput: If a folder is damaged or no case fits.
+        UsageError: If segmenter, model, sequence and store do not fit together.
+    """
+    network, card = load_segmenter(folder)
+    left_out = parse_modality(left_out) if left_out else ""
+    _check(card, store, model, left_out)
+    method = Method.of([Synthesizer.load(model, device)], [model], store) if model else None
+    variant: Variant = "synthesized" if model else "dropped" if card.left_out else "real"
+    missing = left_out or card.left_out
+    all_names = (*card.modalities, card.left_out) if card.left_out else card.modalities
+    cases = marked_cases(store, [split], card.target, all_names, reporter)
+    rows = {(*row.place, row.region): row for row in read_rows(rows_path)}
+    with reporter.progress(f"segmenting, {variant} {missing}".strip(), len(cases)) as advance:
+        for case in cases:
+            record = case.record
+            said = [card.weights_sha256, method.digest if method else "", left_out, digest_of([case])]
+            digest = hashlib.sha256("\n".join(said).encode()).hexdigest()
+            own = [(variant, missing, record.dataset, record.case, region) for region in REGIONS[card.target]]
+            if any(key not in rows or rows[key].digest != digest for key in own):
+                images = inputs(case, card.modalities, left_out, method)
+                for key, row in zip(own, _score(network, card, case, images, variant, missing, digest), strict=True):
+                    rows[key] = row
+                write_rows(rows_path, list(rows.values()))
+            advance()
+    return list(rows.values())
+
+
+def inputs(case: PreparedCase, modalities: tuple[str, ...], left_out: str, method: Method | None) -> torch.Tensor:
+    """The slices with brain of a case as a segmenter takes them, one sequence synthesized from the others if asked.
+
+    Args:
+        case: Has all modalities.
+        modalities: The channels, in order.
+        left_out: What is synthesized.
+        method: By what; None: everything real.
+
+    Returns:
+        (slice, modality, row, column), [0, 1], 0 outside the brain.
+    """
+    positions = brain_slices(case)
+    images = stack(case, modalities, positions)
+    if method:
+        task = Task(tuple(name for name in modalities if name != left_out), left_out)
+        given = images.numpy().transpose(1, 0, 2, 3)
+        made = method.run(given, modalities, task, case.record, np.asarray(case.brain()[positions]))
+        images[:, modalities.index(left_out)] = torch.from_numpy(made)
+    return images
+
+
+def read_rows(path: Path) -> list[RegionScore]:
+    """The rows of a file, none if it is not there. Raises BadInput."""
+    if not path.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            rows.append(RegionScore.model_validate_json(line))
+        except ValidationError as error:
+            raise BadInput(f"{path}, line {number}: {first_message(error)}", "one row per line", "remove it") from error
+    return rows
+
+
+def write_rows(path: Path, rows: list[RegionScore]) -> None:
+    """All rows, complete or not at all, in an order that does not depend on when they were made."""
+    names = [*VARIANTS, *(region for regions in REGIONS.values() for region in regions)]
+    order = {name: place for place, name in enumerate(names)}
+    rows = sorted(rows, key=lambda r: (order[r.variant], r.left_out, r.dataset, r.case, order.get(r.region, 0)))
+    write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
+
+
+def _check(card: SegmenterCard, store: Store, model: Path | None, left_out: str) -> None:
+    """Raises UsageError unless these belong together."""
+    if (card.matrix, card.inplane_mm) != (store.record.matrix, store.record.inplane_mm):
+        raise UsageError(
+            f"found a segmenter for {card.matrix} pixels of {card.inplane_mm:g} mm and a store of "
+            f"{store.record.matrix} of {store.record.inplane_mm:g} mm; expected the same; prepare such a store"
+        )
+    if bool(model) != bool(left_out):
+        raise UsageError("found --model or --left-out alone; expected both, or none of them; give the other too")
+    if left_out and card.left_out:
+        raise UsageError(
+            f"found a segmenter trained without {card.left_out} and --left-out {left_out}; expected the one trained on "
+            "all sequences; choose that one"
+        )
+    if left_out and (left_out not in card.modalities or len(card.modalities) == 1):
+        raise UsageError(
+            f"found --left-out {left_out}; expected one of several sequences of the segmenter, "
+            f"{', '.join(card.modalities)}; choose one of them"
+        )
+
+
+def _score(
+    network: torch.nn.Module,
+    card: SegmenterCard,
+    case: PreparedCase,
+    images: torch.Tensor,
+    variant: Variant,
+    left_out: str,
+    digest: str,
+) -> list[RegionScore]:
+    record, positions = case.record, brain_slices(case)
+    truths = regions_of(case, card.target)
+    found: NDArray[np.bool_] = np.zeros_like(truths)
+    found[:, positions] = segment(network, images).numpy().transpose(1, 0, 2, 3) & case.brain()[positions]
+    spacing = record.prepared.grid().spacing[::-1]
+    return [
+        RegionScore(
+            variant=variant,
+            left_out=left_out,
+            dataset=record.dataset,
+            case=record.case,
+            region=region,
+            digest=digest,
+            **vars(overlap(mask, truth, spacing)),
+        )
+        for region, mask, truth in zip(REGIONS[card.target], found, truths, strict=True)
+    ]

@@ -1,0 +1,116 @@
+"""Marked cases of a store as slices with their true regions; batches that follow from (seed, step) alone."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pmmsynth.case import Split
+from pmmsynth.console import Reporter
+from pmmsynth.errors import BadInput
+from pmmsynth.segment.regions import Target, is_marked, regions_of
+from pmmsynth.store import PreparedCase, Store
+
+WITH_LESION = 1 / 3
+"""Least share of a batch that shows some lesion, as nnU-Net has it."""
+TURN, ZOOM, GAIN = np.deg2rad(15), 0.1, 0.1
+"""Training slices are mirrored, turned by up to 15 degrees, zoomed and brightened by up to 10 %."""
+
+
+def marked_cases(
+    store: Store, splits: Sequence[Split], target: Target, modalities: Sequence[str], reporter: Reporter
+) -> list[PreparedCase]:
+    """The cases with a known truth and all these sequences.
+
+    Raises:
+        BadInput: If there is none.
+    """
+    cases = [case for split in splits for case in store.cases(split)]
+    kept = [c for c in cases if is_marked(c.record, target) and set(modalities) <= set(c.record.modalities)]
+    if not kept:
+        raise BadInput(
+            f"{store.root}: no case of {' or '.join(splits)} with {', '.join(modalities)} and a mask for {target}",
+            "at least one",
+            "see lesion_labels in the manifest; prepare again if the store is of a version that kept no labels",
+        )
+    if len(kept) < len(cases):
+        reporter.say(f"{len(kept)} of {len(cases)} cases of {' and '.join(splits)} have all sequences and a mask")
+    return kept
+
+
+def digest_of(cases: Sequence[PreparedCase]) -> str:
+    """sha256 over the names and the digests of all arrays of these cases."""
+    records = [case.record for case in cases]
+    lines = [f"{r.dataset}/{r.case} {sorted(r.arrays.items())} {r.labels_sha256}" for r in records]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def brain_slices(case: PreparedCase) -> list[int]:
+    """Indices of all slices with brain."""
+    return [position for position, share in enumerate(case.record.brain_fraction) if share > 0]
+
+
+def stack(case: PreparedCase, modalities: Sequence[str], positions: Sequence[int]) -> Tensor:
+    """Slices as the network takes them: (slice, modality, row, column), [0, 1]."""
+    rows = [case.record.modalities.index(name) for name in modalities]
+    return torch.from_numpy(case.slices(positions)[rows]).transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class TrainingSlices:
+    """What batches are drawn from.
+
+    Attributes:
+        places: (case, slice) of every slice with brain.
+        lesions: Those of them that show lesion.
+    """
+
+    cases: Sequence[PreparedCase]
+    target: Target
+    modalities: tuple[str, ...]
+    places: Sequence[tuple[int, int]]
+    lesions: Sequence[tuple[int, int]]
+
+    @classmethod
+    def of(cls, cases: Sequence[PreparedCase], target: Target, modalities: tuple[str, ...]) -> "TrainingSlices":
+        """Look through all masks once. Raises BadInput if one has values nobody explains."""
+        places, lesions = [], []
+        for number, case in enumerate(cases):
+            shown = np.asarray(regions_of(case, target).any(axis=(0, 2, 3)))
+            own = [(number, position) for position in brain_slices(case)]
+            places += own
+            lesions += [place for place in own if shown[place[1]]]
+        return cls(cases, target, modalities, places, lesions or places)
+
+    def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Images (slice, modality, row, column) and regions (slice, region, row, column), varied at random."""
+        random = np.random.default_rng([seed, step])
+        forced = round(size * WITH_LESION)
+        drawn = [
+            pool[i]
+            for pool, count in ((self.lesions, forced), (self.places, size - forced))
+            for i in random.integers(len(pool), size=count)
+        ]
+        images = torch.cat([stack(self.cases[case], self.modalities, [position]) for case, position in drawn])
+        truths = [regions_of(self.cases[case], self.target, [position])[:, 0] for case, position in drawn]
+        return vary(images, torch.from_numpy(np.stack(truths)).float(), random)
+
+
+def vary(images: Tensor, truth: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Mirror, turn and zoom each slice with its truth, and scale the brightness of each of its sequences."""
+    count, channels = images.shape[:2]
+    angle = random.uniform(-TURN, TURN, count)
+    zoom = random.uniform(1 - ZOOM, 1 + ZOOM, count)
+    mirror = random.choice([-1.0, 1.0], count)
+    zero = np.zeros(count)
+    rows = [[mirror * zoom * np.cos(angle), -zoom * np.sin(angle), zero]]
+    rows += [[mirror * zoom * np.sin(angle), zoom * np.cos(angle), zero]]
+    theta = torch.from_numpy(np.array(rows).transpose(2, 0, 1)).float()
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    gain = torch.from_numpy(random.uniform(1 - GAIN, 1 + GAIN, (count, channels, 1, 1))).float()
+    moved = functional.grid_sample(images, grid, mode="bilinear", align_corners=False)
+    return moved * gain, functional.grid_sample(truth, grid, mode="nearest", align_corners=False)

@@ -1,0 +1,140 @@
+"""The verbs of `pmmsynth segment`."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional, UseAppendAction
+
+from pmmsynth.errors import UsageError
+from pmmsynth.verb import Verb
+
+
+def _check_monai() -> None:
+    if find_spec("monai") is None:
+        raise UsageError("found no MONAI; expected the package; pip install 'pmmsynth[segment]'")
+
+
+@dataclass(frozen=True)
+class Train(Verb):
+    """Train a network that finds lesions on all sequences, or without one; the same command again resumes."""
+
+    store: Positional[Path]
+    """What prepare wrote."""
+    out: Path
+    """The run folder."""
+    target: Literal["glioma", "lesion"] = "glioma"
+    """The three regions of a glioma, or a lesion of one class."""
+    dataset: UseAppendAction[tuple[str, ...]] = ()
+    """Train on this dataset alone, or on several, each given once; all if none is given."""
+    modality: UseAppendAction[tuple[str, ...]] = ()
+    """A sequence of the cohort, once for each; those of the store if none is given."""
+    left_out: str = ""
+    """The sequence to train without."""
+    steps: int = 1000
+    """In all."""
+    batch_size: int = 16
+    """Slices per step."""
+    width: int = 32
+    """Channels of the first stage."""
+    seed: int = 0
+    """Of weights, order and variations."""
+
+    def run(self) -> int:
+        _check_monai()
+        from pmmsynth.segment.train import SegmentConfig, train_segmenter
+        from pmmsynth.store import Store
+
+        config = SegmentConfig(
+            target=self.target,
+            modalities=self.modality,
+            left_out=self.left_out,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            width=self.width,
+            seed=self.seed,
+        )
+        train_segmenter(Store(self.store, self.dataset), self.out, config, reporter=self.reporter)
+        return 0
+
+
+@dataclass(frozen=True)
+class Evaluate(Verb):
+    """Find lesions in held-out cases, all sequences real or one synthesized: Dice, distance, volume; table, figure."""
+
+    store: Positional[Path]
+    """What prepare wrote."""
+    segmenter: Path
+    """What segment train wrote."""
+    out: Path
+    """Folder of the rows, the table and the figure; rows of other calls stay."""
+    model: Path | None = None
+    """A synthesis model or run folder, with --left-out."""
+    left_out: str = ""
+    """The sequence the model synthesizes from the others."""
+    dataset: UseAppendAction[tuple[str, ...]] = ()
+    """Only this dataset, or several, each given once."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which cases."""
+    device: str = "auto"
+    """auto, cpu or cuda, of the synthesis."""
+
+    def run(self) -> int:
+        _check_monai()
+        from pmmsynth.segment.report import write_report
+        from pmmsynth.segment.score import evaluate_segmenter
+        from pmmsynth.store import Store
+
+        rows = evaluate_segmenter(
+            Store(self.store, self.dataset),
+            self.segmenter,
+            self.out / "segmentation.jsonl",
+            model=self.model,
+            left_out=self.left_out,
+            split=self.split,
+            device=self.device,
+            reporter=self.reporter,
+        )
+        table = write_report(rows, self.out)
+        self.reporter.say(f"table: {table}", table=table)
+        return 0
+
+
+@dataclass(frozen=True)
+class Export(Verb):
+    """Write images and labels as nnU-Net v2 takes them, one sequence real, synthesized or dropped."""
+
+    store: Positional[Path]
+    """What prepare wrote."""
+    out: Path
+    """A new folder such as nnUNet_raw/Dataset501_Glioma."""
+    target: Literal["glioma", "lesion"] = "glioma"
+    """The three regions of a glioma, or a lesion of one class."""
+    dataset: UseAppendAction[tuple[str, ...]] = ()
+    """Only this dataset, or several, each given once."""
+    modality: UseAppendAction[tuple[str, ...]] = ()
+    """A sequence of the cohort, once for each; those of the store if none is given."""
+    left_out: str = ""
+    """The sequence that is synthesized in the test cases with --model, and else dropped from all."""
+    model: Path | None = None
+    """A synthesis model or run folder."""
+    device: str = "auto"
+    """auto, cpu or cuda, of the synthesis."""
+
+    def run(self) -> int:
+        _check_monai()
+        from pmmsynth.segment.nnunet import export_nnunet
+        from pmmsynth.store import Store
+
+        export_nnunet(
+            Store(self.store, self.dataset),
+            self.out,
+            target=self.target,
+            modalities=self.modality,
+            left_out=self.left_out,
+            model=self.model,
+            device=self.device,
+            reporter=self.reporter,
+        )
+        return 0

@@ -1,0 +1,77 @@
+"""Table and bars follow from the rows: numbers by hand."""
+
+import pytest
+from scipy.stats import wilcoxon
+
+from pmmsynth.segment.report import bars, comparisons, groups, markdown, overall, write_report
+from pmmsynth.segment.score import VARIANTS, RegionScore
+
+DICE = {
+    "real": [0.90, 0.80, 0.85, 0.70, 0.95, 0.60],
+    "synthesized": [0.88, 0.78, 0.80, 0.71, 0.90, 0.55],
+    "dropped": [0.70, 0.60, 0.75, 0.50, 0.80, 0.30],
+}
+
+
+def row(variant: str, left_out: str, case: int, dice: float, **changes: object) -> RegionScore:
+    fields = {"dataset": "A", "case": f"c{case}", "region": "whole tumour", "hd95_mm": 4.0 + case, "digest": "x"}
+    fields |= {"volume_ml": 10.0 + case, "truth_ml": 12.0}
+    return RegionScore(variant=variant, left_out=left_out, dice=dice, **(fields | changes))
+
+
+@pytest.fixture
+def rows() -> list[RegionScore]:
+    return [row(v, "" if v == "real" else "T1C", i, dice) for v in VARIANTS for i, dice in enumerate(DICE[v])]
+
+
+def test_numbers_by_hand(rows):
+    (group,) = groups(rows)
+    assert (group.left_out, group.region, group.n) == ("T1C", "whole tumour", 6)
+    found = comparisons([group])["T1C", "whole tumour", "dropped"]
+    gains = [a - b for a, b in zip(DICE["synthesized"], DICE["dropped"], strict=True)]
+    assert found.mean == pytest.approx(sum(gains) / 6)
+    assert found.p == pytest.approx(wilcoxon(gains).pvalue) == pytest.approx(0.03125)
+    assert found.low < found.mean < found.high
+    assert overall([group])["dropped"].mean == pytest.approx(found.mean)
+    text = markdown([group])
+    assert "| T1C | whole tumour | 6 | 0.800 ± 0.130 | 0.770 ± 0.128 | 0.608 ± 0.186 | +0.162 [" in text
+    assert "real 0.800, synthesized 0.770, dropped 0.608" in text
+    assert "| T1C | whole tumour | 6.5 (6) | 6.5 (6) | 6.5 (6) | 1.5 | 1.5 | 1.5 |" in text
+
+
+def test_only_cases_of_all_variants_count_and_missing_distances_are_said(rows):
+    rows = [r for r in rows if not (r.variant == "dropped" and r.case == "c5")]
+    rows[0] = rows[0].model_copy(update={"hd95_mm": None})
+    (group,) = groups(rows)
+    assert group.n == 5
+    assert "| 6.5 (4) | 6.0 (5) | 6.0 (5) |" in markdown([group])
+    assert groups([r for r in rows if r.variant != "real"]) == []
+    assert "No scenario" in markdown([])
+
+
+def test_p_is_corrected_over_all_scenarios_and_regions(rows):
+    more = [r.model_copy(update={"left_out": "T2"}) for r in rows if r.left_out]
+    found = comparisons(groups([*rows, *more]))
+    assert [key[0] for key in found] == ["T2", "T1C", "T2", "T1C"]
+    assert found["T2", "whole tumour", "dropped"].p == pytest.approx(2 * 0.03125)
+
+
+def test_overall_is_of_each_cases_mean(rows):
+    """In a second scenario synthesis gains nothing: the mean gain is halved, the cases stay six."""
+    more = [row(v, "T2", i, dice) for v in ("synthesized", "dropped") for i, dice in enumerate(DICE["real"])]
+    found = overall(groups([*rows, *more]))["dropped"]
+    assert found.n == 6
+    assert found.mean == pytest.approx((0.770 - 0.608) / 2, abs=1e-3)
+
+
+def test_bars_stand_at_the_means(rows, tmp_path):
+    figure = bars(groups(rows))
+    (panel,) = figure.axes
+    heights = [patch.get_height() for patch in panel.patches]
+    assert heights == pytest.approx([sum(DICE[v]) / 6 for v in VARIANTS])
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["no T1C"]
+    write_report(rows, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"segmentation.md", "segmentation.png"}
+    before = (tmp_path / "segmentation.png").read_bytes()
+    write_report(list(reversed(rows)), tmp_path)
+    assert (tmp_path / "segmentation.png").read_bytes() == before

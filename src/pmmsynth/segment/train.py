@@ -1,4 +1,4 @@
-"""Train a segmenter with Dice and cross-entropy for a budget of steps; the same call again resumes, bit for bit."""
+"""Train a segmenter with Dice and focal loss for a budget of steps; the same call again resumes, bit for bit."""
 
 import json
 import time
@@ -55,7 +55,7 @@ class SegmentConfig:
     left_out: str = ""
     steps: Annotated[int, Field(ge=1)] = 1000
     batch_size: Annotated[int, Field(ge=2)] = 16
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-2
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-3
     width: Annotated[int, Field(ge=1, le=512)] = 32
     precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -177,7 +177,7 @@ def train_segmenter(store: Store, out: Path, config: SegmentConfig, *, reporter:
 
 def _steps(state: _State, slices: TrainingSlices, config: SegmentConfig, device: torch.device) -> Iterator[float]:
     """Do the steps that are left, yielding the loss of each."""
-    criterion = DiceFocalLoss(sigmoid=True, batch=True, gamma=0.0)  # without focus: binary cross-entropy
+    criterion = DiceFocalLoss(sigmoid=True, batch=True)
     state.network.train()
     while state.step < config.steps:
         images, truth = (part.to(device) for part in slices.batch(config.batch_size, config.seed, state.step))

@@ -6,12 +6,14 @@ import numpy as np
 
 from pmmsynth.atomic import write_json
 from pmmsynth.intake.brats import LABELS_2023, LABELS_TO_2021
+from pmmsynth.segment.train import SegmentConfig
 from pmmsynth.store import CaseRecord, DatasetRecord, GridRecord, Intensity, Store, StoreRecord, write_case
 from pmmsynth.volume import Grid
 
 MATRIX, SLICES = 48, 6
 NAMES = ("T1", "T2", "T1C", "FLAIR")
 SPACING = (1.0, 1.0, 4.0)
+TINY = SegmentConfig(steps=3, batch_size=4, width=2, precision="32-true")
 CASES = {"A": ("train", "train", "val", "test", "test"), "B": ("train", "test"), "plain": ("train", "test")}
 """A has the labels of 2018 to 2021, B those of 2023, plain a mask of one class."""
 

@@ -16,6 +16,8 @@ from pmmsynth.intake import CohortFile, DatasetTable
 from pmmsynth.metrics import PROTOCOLS
 from pmmsynth.model import ModelCard
 from pmmsynth.reading.impression import LabelFile, Labels
+from pmmsynth.segment.score import RegionScore
+from pmmsynth.segment.segmenter import SegmenterCard
 from pmmsynth.store import CaseRecord, StoreRecord
 from pmmsynth.train import PRESETS, TrainConfig
 
@@ -114,6 +116,8 @@ def test_commands_and_options_exist(command: str) -> None:
         ("reference/files.md", ModelCard),
         ("reference/files.md", Score),
         ("reference/files.md", Meta),
+        ("reference/files.md", SegmenterCard),
+        ("reference/files.md", RegionScore),
     ],
 )
 def test_every_field_is_explained(page: str, record: type[BaseModel]) -> None:

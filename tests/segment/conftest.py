@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 
 from pmmsynth.console import Reporter
-from pmmsynth.segment.train import SegmentConfig, train_segmenter
+from pmmsynth.segment.train import train_segmenter
 from pmmsynth.store import Store
-from segment_phantoms import make_segment_store
-
-TINY = SegmentConfig(steps=3, batch_size=4, width=2, precision="32-true")
+from segment_phantoms import TINY, make_segment_store
 
 
 @pytest.fixture(scope="session")

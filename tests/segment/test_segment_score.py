@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TINY
 from model_phantoms import make_model
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
@@ -19,7 +18,7 @@ from pmmsynth.segment.segmenter import load_segmenter, segment
 from pmmsynth.segment.slices import brain_slices, stack
 from pmmsynth.segment.train import train_segmenter
 from pmmsynth.store import read_case
-from segment_phantoms import make_segment_store
+from segment_phantoms import TINY, make_segment_store
 
 NAMES = ("T1", "T2", "T1C", "FLAIR")
 

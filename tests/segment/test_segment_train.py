@@ -9,12 +9,12 @@ import pytest
 import torch
 from monai.losses.dice import DiceFocalLoss
 
-from conftest import TINY
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.segment.segmenter import SegmenterCard, load_segmenter, segment
 from pmmsynth.segment.slices import TrainingSlices, stack, vary
 from pmmsynth.segment.train import train_segmenter
 from pmmsynth.train.run import Stopped
+from segment_phantoms import TINY
 
 
 def test_a_network_overfits_two_slices(gliomas):

@@ -1,4 +1,4 @@
-"""Train a segmenter: Dice and focal loss of MONAI, a budget of steps; the same call again resumes, bit for bit."""
+"""Train a segmenter with Dice and focal loss for a budget of steps; the same call again resumes, bit for bit."""
 
 import json
 import time
@@ -55,7 +55,7 @@ class SegmentConfig:
     left_out: str = ""
     steps: Annotated[int, Field(ge=1)] = 1000
     batch_size: Annotated[int, Field(ge=2)] = 16
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-3
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-3
     width: Annotated[int, Field(ge=1, le=512)] = 32
     precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -1,0 +1,66 @@
+"""The verbs from the command line, and the experiment: what is there is not done again."""
+
+from pathlib import Path
+
+import pytest
+import tyro
+
+from model_phantoms import make_model
+from pmmsynth.cli import main
+from pmmsynth.segment.score import read_rows
+from pmmsynth.segment.train import TrainingSlices
+from segment_phantoms import make_segment_store
+
+SCRIPTS = Path(__file__).parents[2] / "experiments"
+TINY = ["--steps", "2", "--width", "2"]
+
+
+def test_the_verbs(gliomas, tmp_path, capsys):
+    store, out = str(gliomas.root), tmp_path / "out"
+    model = str(make_model(tmp_path / "model"))
+    verb = ["segment", "train", store, "--batch-size", "4", *TINY]
+    assert main([*verb, "--out", str(tmp_path / "full")]) == 0
+    assert main([*verb, "--out", str(tmp_path / "without"), "--left-out", "t1ce"]) == 0
+    verb = ["segment", "evaluate", store, "--out", str(out)]
+    assert main([*verb, "--segmenter", str(tmp_path / "full")]) == 0
+    assert main([*verb, "--segmenter", str(tmp_path / "without")]) == 0
+    assert "No scenario" in (out / "segmentation.md").read_text()
+    assert main([*verb, "--segmenter", str(tmp_path / "full"), "--model", model, "--left-out", "T1C"]) == 0
+    assert "| T1C | enhancing tumour | 3 |" in (out / "segmentation.md").read_text()
+    assert (out / "segmentation.png").is_file()
+    assert main(["segment", "export", store, "--out", str(tmp_path / "nnunet"), "--dataset", "B"]) == 0
+    assert (tmp_path / "nnunet" / "imagesTs" / "B_B1_0003.nii.gz").is_file()
+    capsys.readouterr()
+    assert (
+        main(["segment", "train", store, "--out", str(tmp_path / "new"), "--target", "lesion", "--left-out", "X"]) == 2
+    )
+    assert "expected one of several sequences" in capsys.readouterr().err
+
+
+def test_without_monai_it_is_named(gliomas, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pmmsynth.segment.verbs.find_spec", lambda name: None)
+    assert main(["segment", "train", str(gliomas.root), "--out", str(tmp_path)]) == 2
+    assert "pip install 'pmmsynth[segment]'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_experiment(tmp_path, monkeypatch):
+    """Every sequence left out once, on a cohort with a plain mask; a second call trains and segments nothing."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import fig2c_segmentation
+
+    store = make_segment_store(tmp_path / "store", "A", "plain")
+    model, out = make_model(tmp_path / "model"), tmp_path / "out"
+    asked = [str(store.root), str(model), str(out), "--target", "lesion", "--dataset", "A", *TINY]
+    tyro.cli(fig2c_segmentation.main, args=asked)
+    rows = read_rows(out / "segmentation.jsonl")
+    names = store.record.modalities
+    wanted = {("real", "")} | {(variant, name) for variant in ("synthesized", "dropped") for name in names}
+    assert {(r.variant, r.left_out) for r in rows} == wanted
+    assert {r.dataset for r in rows} == {"A"}
+    table, figure = (out / "segmentation.md").read_bytes(), (out / "segmentation.png").read_bytes()
+    assert all(f"| {name} | lesion | 2 |".encode() in table for name in names)
+    monkeypatch.setattr(TrainingSlices, "batch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("pmmsynth.segment.score.segment", lambda *_: pytest.fail("segmented again"))
+    tyro.cli(fig2c_segmentation.main, args=asked)
+    assert ((out / "segmentation.md").read_bytes(), (out / "segmentation.png").read_bytes()) == (table, figure)

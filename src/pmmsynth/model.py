@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,10 +159,8 @@ class ModelCard(Frozen):
 
 def save_model(folder: Path, generator: Generator, card: ModelCard) -> None:
     """Write a model folder, complete or not at all; an older one is replaced."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
     with replacing_folder(folder) as temporary:
-        with replacing(temporary / WEIGHTS) as file:
-            file.write_bytes(save(weights))  # a full disk is an OSError: save_file has errors of its own
+        save_tensors(temporary / WEIGHTS, generator.state_dict())
         card = card.model_copy(update={"weights_sha256": sha256(temporary / WEIGHTS)})
         write_json(temporary / CARD, card.model_dump(mode="json"))
 
@@ -189,17 +188,10 @@ def load_model(folder: Path) -> tuple[Generator, ModelCard]:
         raise BadInput(f"no {WEIGHTS} in {folder}", "a model folder", REMEDY)
     if sha256(folder / WEIGHTS) != card.weights_sha256:
         raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", REMEDY)
-    try:
-        weights = load_file(folder / WEIGHTS)
-    except (SafetensorError, KeyError, RuntimeError) as error:  # KeyError: a number format torch has not
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise BadInput(f"{folder / WEIGHTS}: {reason}", "a safetensors file", REMEDY) from error
     with torch.device("meta"):  # shapes only: no memory, no random numbers
         generator = card.build()
     wanted = generator.state_dict()
-    wrong = first_difference(weights, wanted)
-    if wrong:
-        raise BadInput(f"{folder / WEIGHTS}: {wrong}", "weights of the architecture in the card", REMEDY)
+    weights = load_tensors(folder / WEIGHTS, wanted, REMEDY)
     placed = {name: torch.empty_strided(like.shape, like.stride(), dtype=like.dtype) for name, like in wanted.items()}
     generator.load_state_dict({name: placed[name].copy_(tensor) for name, tensor in weights.items()}, assign=True)
     return generator.eval(), card
@@ -210,7 +202,26 @@ def _model_folder(folder: Path) -> Path:
     return inner if (inner / CARD).is_file() else folder
 
 
-def first_difference(weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> str | None:
+def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write tensors by name as safetensors, complete or not at all."""
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    with replacing(path) as file:
+        file.write_bytes(content)  # a full disk is an OSError: save_file has errors of its own
+
+
+def load_tensors(path: Path, like: Mapping[str, torch.Tensor], remedy: str) -> dict[str, torch.Tensor]:
+    """Read tensors of exactly these names, shapes and types, all finite. Raises BadInput with the remedy."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:  # KeyError: a number format torch has not
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise BadInput(f"{path}: {reason}", "a safetensors file", remedy) from error
+    if wrong := first_difference(tensors, like):
+        raise BadInput(f"{path}: {wrong}", "weights of the network they are for", remedy)
+    return tensors
+
+
+def first_difference(weights: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
     """The first name, shape or number format that differs, or tensor with values that are not finite, in words."""
     for name in sorted(wanted.keys() ^ weights.keys()):
         return f"{'no' if name in wanted else 'unknown'} tensor {name}"

@@ -6,14 +6,12 @@ from typing import Any, Literal
 import torch
 from monai.networks.nets.unet import UNet
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from pmmsynth.atomic import replacing, replacing_folder, sha256, write_json
+from pmmsynth.atomic import replacing_folder, sha256, write_json
 from pmmsynth.errors import BadInput
 from pmmsynth.manifest import first_message
-from pmmsynth.model import first_difference
+from pmmsynth.model import load_tensors, save_tensors
 from pmmsynth.segment.regions import REGIONS, Target
 
 WEIGHTS, CARD = "segmenter.safetensors", "segmenter.json"
@@ -95,25 +93,5 @@ def load_segmenter(folder: Path) -> tuple[nn.Module, SegmenterCard]:
     if sha256(folder / WEIGHTS) != card.weights_sha256:
         raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", REMEDY)
     network = card.build()
-    weights = load_tensors(folder / WEIGHTS, network.state_dict())
-    network.load_state_dict(weights)
+    network.load_state_dict(load_tensors(folder / WEIGHTS, network.state_dict(), REMEDY))
     return network.eval(), card
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors by name, complete or not at all."""
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def load_tensors(path: Path, like: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Read tensors of these names, shapes and types, all finite. Raises BadInput."""
-    try:
-        tensors = load(path.read_bytes())
-    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:  # KeyError: a number format torch has not
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise BadInput(f"{path}: {reason}", "a safetensors file", REMEDY) from error
-    if wrong := first_difference(tensors, like):
-        raise BadInput(f"{path}: {wrong}", "weights of this network", REMEDY)
-    return tensors

@@ -21,8 +21,9 @@ from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.machine import fast_bf16
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
+from pmmsynth.model import load_tensors, save_tensors
 from pmmsynth.segment.regions import Target
-from pmmsynth.segment.segmenter import DIVISOR, SegmenterCard, load_tensors, save_segmenter, save_tensors
+from pmmsynth.segment.segmenter import DIVISOR, SegmenterCard, save_segmenter
 from pmmsynth.segment.slices import TrainingSlices, digest_of, marked_cases
 from pmmsynth.store import Store
 from pmmsynth.train.record import Record
@@ -99,7 +100,7 @@ class _State:
         save_tensors(path, self.tensors())
 
     def load(self, path: Path) -> None:
-        found = load_tensors(path, self.tensors())
+        found = load_tensors(path, self.tensors(), "remove it to train from the start")
         self.step = int(found["step"])
         network = {n.removeprefix("network."): t for n, t in found.items() if n.startswith("network.")}
         self.network.load_state_dict(network)

@@ -1,6 +1,6 @@
 """The verbs of `pmmsynth segment`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -17,19 +17,25 @@ def _check_monai() -> None:
 
 
 @dataclass(frozen=True)
-class Train(Verb):
+class _Marked(Verb):
+    """What verbs understand that take marked cases of a store."""
+
+    target: Literal["glioma", "lesion"] = field(default="glioma", kw_only=True)
+    """The three regions of a glioma, or a lesion of one class."""
+    dataset: UseAppendAction[tuple[str, ...]] = field(default=(), kw_only=True)
+    """Only this dataset, or several, each given once; all if none is given."""
+    modality: UseAppendAction[tuple[str, ...]] = field(default=(), kw_only=True)
+    """A sequence of the cohort, once for each; those of the store if none is given."""
+
+
+@dataclass(frozen=True)
+class Train(_Marked):
     """Train a network that finds lesions on all sequences, or without one; the same command again resumes."""
 
     store: Positional[Path]
     """What prepare wrote."""
     out: Path
     """The run folder."""
-    target: Literal["glioma", "lesion"] = "glioma"
-    """The three regions of a glioma, or a lesion of one class."""
-    dataset: UseAppendAction[tuple[str, ...]] = ()
-    """Train on this dataset alone, or on several, each given once; all if none is given."""
-    modality: UseAppendAction[tuple[str, ...]] = ()
-    """A sequence of the cohort, once for each; those of the store if none is given."""
     left_out: str = ""
     """The sequence to train without."""
     steps: int = 1000
@@ -102,19 +108,13 @@ class Evaluate(Verb):
 
 
 @dataclass(frozen=True)
-class Export(Verb):
+class Export(_Marked):
     """Write images and labels as nnU-Net v2 takes them, one sequence real, synthesized or dropped."""
 
     store: Positional[Path]
     """What prepare wrote."""
     out: Path
     """A new folder such as nnUNet_raw/Dataset501_Glioma."""
-    target: Literal["glioma", "lesion"] = "glioma"
-    """The three regions of a glioma, or a lesion of one class."""
-    dataset: UseAppendAction[tuple[str, ...]] = ()
-    """Only this dataset, or several, each given once."""
-    modality: UseAppendAction[tuple[str, ...]] = ()
-    """A sequence of the cohort, once for each; those of the store if none is given."""
     left_out: str = ""
     """The sequence that is synthesized in the test cases with --model, and else dropped from all."""
     model: Path | None = None

@@ -6,13 +6,16 @@ Usage: python experiments/fig2c_segmentation.py STORE RUN OUT --target glioma
        python experiments/fig2c_segmentation.py STORE RUN OUT --target lesion --dataset ISLES
 
 Whatever is there already is not done again; table and bars follow from the rows alone (segment/report.py).
+--page writes a page of docs with both; its start is written by hand, in the file of that name beside this script.
 """
 
+import shutil
 from pathlib import Path
 
 import tyro
 from tyro.conf import Positional, UseAppendAction
 
+from pmmsynth.atomic import replacing, write_text
 from pmmsynth.console import Reporter
 from pmmsynth.segment.regions import Target
 from pmmsynth.segment.report import write_report
@@ -32,6 +35,7 @@ def main(
     steps: int = 1000,
     width: int = 32,
     seed: int = 0,
+    page: Path | None = None,
 ) -> None:
     """The whole experiment in `out`; the same call again does what is missing.
 
@@ -44,6 +48,7 @@ def main(
         steps: Of each network.
         width: Of each network.
         seed: Of each network.
+        page: Such as docs/segmentation_glioma.md; the figure goes into figures/ beside it.
     """
     cohort, reporter = Store(store, dataset), Reporter()
     names = cohort.record.modalities
@@ -54,7 +59,14 @@ def main(
         evaluate_segmenter(cohort, out / folder, out / ROWS, reporter=reporter)
     for name in names:
         evaluate_segmenter(cohort, out / "full", out / ROWS, model=model, left_out=name, reporter=reporter)
-    print(write_report(read_rows(out / ROWS), out).read_text(encoding="utf-8"))
+    table = write_report(read_rows(out / ROWS), out).read_text(encoding="utf-8")
+    print(table)
+    if page:
+        with replacing(page.parent / "figures" / f"{page.stem}.png") as figure:
+            shutil.copyfile(out / "segmentation.png", figure)
+        text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
+        what = f"{steps} steps of each network, width {width}, seed {seed}."
+        write_text(page, f"{text}\n\n## Results\n\n{what} {table}\n![bars](figures/{page.stem}.png)\n")
 
 
 if __name__ == "__main__":

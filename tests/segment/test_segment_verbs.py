@@ -60,7 +60,12 @@ def test_the_experiment(tmp_path, monkeypatch):
     assert {r.dataset for r in rows} == {"A"}
     table, figure = (out / "segmentation.md").read_bytes(), (out / "segmentation.png").read_bytes()
     assert all(f"| {name} | lesion | 2 |".encode() in table for name in names)
+    page = tmp_path / "docs" / "segmentation_glioma.md"
+    asked += ["--page", str(page)]
     monkeypatch.setattr(TrainingSlices, "batch", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr("pmmsynth.segment.score.segment", lambda *_: pytest.fail("segmented again"))
     tyro.cli(fig2c_segmentation.main, args=asked)
     assert ((out / "segmentation.md").read_bytes(), (out / "segmentation.png").read_bytes()) == (table, figure)
+    assert (page.parent / "figures" / "segmentation_glioma.png").read_bytes() == figure
+    assert table.decode() in page.read_text()
+    assert page.read_text().startswith((SCRIPTS / page.name).read_text().strip())

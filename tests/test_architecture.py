@@ -10,7 +10,7 @@ ORDER = [
     *("errors", "machine", "atomic", "modality", "tensors", "console", "verb", "workers", "jobs", "volume", "case"),
     *("manifest", "store", "metrics", "linear", "simulate", "intake", "prepare", "check", "data", "nets", "losses"),
     *("objective", "baselines", "methods", "model", "predict", "train", "infer", "evaluate", "segment", "reading"),
-    *("demo", "cli"),
+    *("study", "web", "demo", "cli"),
 ]
 """Every module or folder may import those before it, never those after it; atomic is used by all that write."""
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -11,7 +11,7 @@ import pytest
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.reading.embed import Embedding, embeddings, lexical, ngrams, sentence_model
 from pmmsynth.reading.findings import Measure, between_readers, summarize, to_reference
-from pmmsynth.reading.study import Report, Study
+from pmmsynth.reading.reports import Report, Study
 
 PAIRS = Path(__file__).with_name("pairs.csv")
 OFFLINE = pytest.mark.parametrize("embedding", [lexical, ngrams], ids=["lexical", "ngrams"])
@@ -159,5 +159,5 @@ def test_a_name_may_be_fetched_and_may_fail() -> None:
 
 def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(UsageError, match=r"pip install 'pmmsynth\[reading\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'pmmsynth\[embedding\]'"):
         sentence_model("some/name")

@@ -8,7 +8,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from pmmsynth.errors import BadInput
 from pmmsynth.reading.impression import Labels, found_labels, label_agreement, label_scores
-from pmmsynth.reading.study import Report, Study
+from pmmsynth.reading.reports import Report, Study
 
 LABELS = Labels.read()
 

@@ -35,7 +35,7 @@ def sentence_model(name: str) -> Embedding:
     except ImportError as error:
         raise UsageError(
             f"found --embedding {name} without sentence-transformers; expected the package; "
-            "pip install 'pmmsynth[reading]'"
+            "pip install 'pmmsynth[embedding]'"
         ) from error
     local = Path(name).is_dir()
     try:

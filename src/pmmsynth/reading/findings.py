@@ -10,7 +10,7 @@ import numpy as np
 from pmmsynth.reading.bootstrap import estimate, mean_of
 from pmmsynth.reading.clauses import clauses
 from pmmsynth.reading.embed import Embedding, Vectors
-from pmmsynth.reading.study import Report, Study
+from pmmsynth.reading.reports import Report, Study
 
 ALL = "all"
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pmmsynth.errors import BadInput
 from pmmsynth.reading.agreement import kappa
 from pmmsynth.reading.bootstrap import Array, Estimate, estimate, ratio
-from pmmsynth.reading.study import Report, Study
+from pmmsynth.reading.reports import Report, Study
 
 MACRO, MICRO = "macro", "micro"
 

@@ -16,7 +16,7 @@ from pmmsynth.errors import UsageError
 from pmmsynth.reading.embed import Embedding, embeddings
 from pmmsynth.reading.findings import Measure, Pair, between_readers, summarize, to_reference
 from pmmsynth.reading.impression import MACRO, MICRO, Labels, LabelScore, found_labels, label_agreement, label_scores
-from pmmsynth.reading.study import Study
+from pmmsynth.reading.reports import Study
 
 FARTHEST = 10
 """Pairs of reports shown on the page, those least alike."""

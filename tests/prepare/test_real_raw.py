@@ -8,6 +8,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from pmmsynth.case import Scans
+from pmmsynth.console import Reporter
+from pmmsynth.intake.convert import convert
 from pmmsynth.prepare import prepare_volumes
 from pmmsynth.prepare.brain import brain_mask
 from pmmsynth.prepare.extract import extract_brain
@@ -59,3 +61,18 @@ def test_a_raw_case_comes_out_aligned():
         assert got.quality[name]["coverage"] > 0.98
     assert got.native.data is raw["T1"].data
     assert (unfit(got.quality), remarks(got.quality)) == (None, [])
+
+
+def test_a_brain_mask_with_a_gap_is_remarked_on(tmp_path):
+    series = DATA / "dicom" / "philips_dwi"
+    if not series.is_dir():
+        pytest.skip(f"no real data at {series}")
+    convert(series, tmp_path, reporter=Reporter(quiet=True))
+    (image,) = tmp_path.rglob("*_trace.nii.gz")
+    heads = Scans(skull_stripped=False)
+    gap = prepare_volumes({"DWI": read_volume(image)}, scans=heads).quality
+    assert gap["DWI"]["solidity"] < 0.65
+    assert any("has a gap" in said for said in remarks(gap))
+    whole = prepare_volumes({"DWI": read("stroke/ads_jhu/subject02/dwi")}, scans=heads).quality
+    assert whole["DWI"]["solidity"] > 0.8
+    assert not any("has a gap" in said for said in remarks(whole))

@@ -8,7 +8,7 @@ from prepare_phantoms import SMALL, SMALL_AFFINE, phantom
 from scipy import ndimage
 
 from pmmsynth.prepare import prepare_volumes
-from pmmsynth.prepare.quality import interleave, levels, remarks
+from pmmsynth.prepare.quality import interleave, levels, remarks, solidity
 from pmmsynth.prepare.sharpness import sharpness
 from pmmsynth.volume import Volume, read_volume
 
@@ -56,6 +56,17 @@ def test_interleave_is_the_logarithm_of_the_ratio():
     assert interleave(image, brain) == pytest.approx(np.log(1.1), rel=1e-4)
     assert interleave(np.geomspace(0.1, 0.5, 12, dtype=np.float32)[:, None, None] * brain, brain) < 1e-6  # a drift
     assert interleave(image[:7], brain[:7]) == 0
+
+
+def test_solidity_is_the_share_of_the_convex_outline():
+    brain = np.zeros((20, 40, 40), bool)
+    brain[:, 10:30, 10:30] = True
+    assert solidity(brain) == pytest.approx(1)
+    brain[:4, 20:30, 15:25] = False  # a bay 10 by 10 of 20 by 20, in a fifth of the slices
+    assert solidity(brain) == pytest.approx(0.75)
+    brain[2:4] = brain[10]
+    brain[0] = False  # an empty slice says nothing; one in nineteen is below the tenth
+    assert solidity(brain) == pytest.approx(1)
 
 
 def test_levels_are_the_different_positive_values():

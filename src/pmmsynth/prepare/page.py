@@ -16,6 +16,7 @@ NUMBERS = (
     ("alignment", "{:.2f}", "correlation of edges with those of the reference"),
     ("sharpness", "{:.2f}", "0.5: smooth over 2 mm in plane; 1: noise"),
     ("anisotropy", "{:.2f}", "steps from left to right by steps from front to back"),
+    ("solidity", "{:.2f}", "share of its convex outline that the brain mask fills"),
     ("clipped", "{:.1%}", "share of the brain beyond the scale"),
     ("negative", "{:.1%}", "share of the brain below 0 in the file"),
     ("levels", "{:.0f}", "grey levels of the file"),

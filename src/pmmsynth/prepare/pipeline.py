@@ -39,7 +39,7 @@ from pmmsynth.store import (
 )
 from pmmsynth.volume import check_place, read_volume
 
-RECIPE = 3
+RECIPE = 4
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
 
 

@@ -12,7 +12,7 @@ from pmmsynth.modality import ordered
 from pmmsynth.prepare.align import align
 from pmmsynth.prepare.crop import SAME_SPACING, on_prepared, prepared_grid, share_outside
 from pmmsynth.prepare.intensity import measure, to_unit
-from pmmsynth.prepare.quality import alignment, coverage, few_slices, interleave, levels
+from pmmsynth.prepare.quality import alignment, coverage, few_slices, interleave, levels, solidity
 from pmmsynth.prepare.sharpness import MM, sharpness
 from pmmsynth.store import Intensity
 from pmmsynth.volume import Grid, Volume
@@ -39,7 +39,8 @@ class Prepared:
         reference: Its modality.
         intensity: Per modality, the way back to the file's values.
         quality: Per modality: coverage, clipped, negative, levels, alignment, interleave, cropped; sharpness and
-            anisotropy where there is brain enough; of registered ones moved, doubt, information.
+            anisotropy where there is brain enough; of a reference with skull solidity; of registered ones moved,
+            doubt, information.
         moves: Of registered modalities, the 4x4 from the world of the file to that of the reference.
     """
 
@@ -121,6 +122,8 @@ def prepare_volumes(
             "interleave": interleave(image, brain),
             "cropped": cropped,
         }
+    if not scans.skull_stripped and mask is None:
+        quality[reference]["solidity"] = solidity(brain)
     fine, fine_brain = images, brain
     if abs(inplane_mm / MM - 1) > SAME_SPACING:
         pixels = round(matrix * inplane_mm / MM)

@@ -50,6 +50,7 @@ ENTRIES = {
     "PMM-Synth": Entry("PMM-Synth"),
     "w/o PFM, per dataset": Entry("PMM-Synth w/o PFM", per_dataset=True),
     "PMM-Synth, B = 1": Entry("PMM-Synth", batch_size=1),
+    "PMM-Synth, B = 16": Entry("PMM-Synth", batch_size=16),
 }
 """Tables 1 and 2, then what Fig. 2d adds."""
 

@@ -13,9 +13,9 @@ from statistics import fmean
 
 from comparison import ENTRIES, run_folder, seconds
 from readme import copy_panel
-from tables import over_seeds
+from tables import ABLATION, over_seeds
 
-from pmmsynth.atomic import write_text
+from pmmsynth.atomic import replacing, write_text
 from pmmsynth.case import SPLITS
 from pmmsynth.console import clock
 from pmmsynth.evaluate import Score
@@ -25,6 +25,12 @@ from pmmsynth.metrics import PROTOCOL
 from pmmsynth.model import read_card
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
+
+ABLATED = """![ablation](figures/comparison_{name}_fig2d.png)
+
+From left to right: a model without PFM for each dataset, one without PFM for all, the whole method with batches of one,
+of four (preset `small`, the column of the tables) and of sixteen slices, at equal epochs. The time is of one epoch over
+the whole cohort, all models of a variant together."""
 
 
 def main(store: Path, out: Path, project: Path, name: str) -> None:
@@ -38,7 +44,10 @@ def main(store: Path, out: Path, project: Path, name: str) -> None:
     for path in sorted((out / "seed0" / "evaluation" / "figures").glob("panel_*.png")):
         shown.append(f"comparison_{name}_{path.name}")
         copy_panel(path, figures / shown[-1])
-    never = out / "never_had.md"
+    never, ablated = out / "never_had.md", [n for n in ABLATION if n in trained]
+    if len(ablated) > 2:
+        with replacing(figures / f"comparison_{name}_fig2d.png") as temporary:
+            temporary.write_bytes((out / "fig2d.png").read_bytes())
     parts = [
         title,
         "Written by `experiments/comparison_page.py` after `make paper`; of its text only the next section is typed by "
@@ -46,6 +55,8 @@ def main(store: Path, out: Path, project: Path, name: str) -> None:
         remarks.strip(),
         "## What was done",
         setting(Store(store), out, trained),
+        "## Over both tables",
+        (out / "standing.md").read_text(encoding="utf-8"),
         "## One to one (Table 1)",
         (out / "table1.md").read_text(encoding="utf-8"),
         "## Many to one (Table 2)",
@@ -53,6 +64,7 @@ def main(store: Path, out: Path, project: Path, name: str) -> None:
         *(["## Sequences a dataset never had", never.read_text(encoding="utf-8")] if never.is_file() else []),
         "## Cost",
         cost(scores, out, trained),
+        *(["## Ablation (Fig. 2d)", ABLATED.format(name=name)] if len(ablated) > 2 else []),
         "## Pictures",
         "One held-out case per dataset, the slice with most lesion (outlined on the truth). Given sequences, truth, "
         "each method, its absolute error below.",

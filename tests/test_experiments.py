@@ -106,6 +106,8 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     assert "Budget: 2 epochs over the training slices for every method, batch 2" in page
     assert f"Steps of a joint model: {last['FTN/all']};" in page
     assert (out / "table1.md").read_text() in page
+    assert f"## Over both tables\n\n{(out / 'standing.md').read_text()}" in page
+    assert "Fig. 2d" not in page, "two of its variants are no ablation"
     costs = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| ") and line.count("|") == 8]
     assert ["| MM-GAN", "2"] in costs
     assert ["| FTN", "1"] in costs

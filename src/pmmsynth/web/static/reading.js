@@ -1,4 +1,7 @@
 // The page of a reader: asks the server what is next, shows its images, takes the report.
+//
+// Content security policy: beside default-src 'self', NiiVue (vendor/) needs img-src 'self' data: because its font is an
+// image within its file. Nothing needs a worker, WebAssembly, eval, or inline script or style; nothing else is fetched.
 
 import { call, note, Refused, signOut } from "./server.js";
 import { Controls } from "./controls.js";

@@ -1,5 +1,7 @@
 // One view: the slices of one sequence, its name, window / level and measurements.
 
+import "./vendor/niivue.js";
+
 const { Niivue, NVImage } = globalThis.niivue;
 const SVG = "http://www.w3.org/2000/svg";
 const MIRRORED = 0; // the axis from right to left, drawn as radiologists look at it

@@ -1,9 +1,5 @@
 // Linked views of the sequences of one patient: same slice, crosshair, zoom and pan in all; window / level for each.
-//
-// NiiVue draws. It needs, beside 'self', `img-src 'self' data:` in the content security policy: its font is an image
-// within its file. It needs no worker, no eval, no inline script or style, and fetches nothing.
 
-import "./vendor/niivue.js";
 import { View } from "./view.js";
 
 export const AXIAL = 2;

@@ -35,7 +35,7 @@ export class Controls {
     this.begun = null;
     this.buttons.measure.setAttribute("aria-pressed", on);
     this.viewer.box.classList.toggle("measuring", on);
-    this.say(on ? "Draw with the left button from end to end, or press Enter at each end." : "");
+    this.say(on ? "Draw from end to end, or press Enter at each end." : "");
     if (on) this.viewer.box.focus();
   }
 

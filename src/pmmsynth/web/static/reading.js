@@ -67,13 +67,13 @@ async function showImages(item, sequences) {
   const files = new Map();
   work.hidden = true;
   viewer.clear();
+  const ready = (viewer.ready ??= viewer.start()); // while the images come
   for (const [index, name] of sequences.entries()) {
     tell("Loading images", `${index + 1} of ${sequences.length}`);
     files.set(name, await (await call("GET", `/api/items/${item}/${name}.nii`)).arrayBuffer());
   }
   tell("Loading images", "Drawing them.");
-  if (!viewer.started) await viewer.start();
-  viewer.started = true;
+  await ready;
   message.hidden = true;
   work.hidden = false;
   await viewer.show(files);
@@ -137,6 +137,11 @@ function tell(title, words, button = "", action = null) {
 }
 
 function ask() {
+  if (form.missing) {
+    const [words, field] = form.missing;
+    say(words, false);
+    return field.focus();
+  }
   const gaps = form.gaps.map((words) => Object.assign(document.createElement("li"), { textContent: words }));
   confirmation.querySelector("ul").replaceChildren(...gaps);
   confirmation.returnValue = "";

@@ -20,7 +20,7 @@ export class Viewer {
 
   /** Ready the views for images. Raises Error where the browser has no WebGL 2. */
   async start() {
-    for (const view of this.views) await view.start();
+    await Promise.all(this.views.map((view) => view.start()));
   }
 
   /** Show other images: by sequence the bytes of a NIfTI file. */

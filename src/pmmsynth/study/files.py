@@ -11,6 +11,7 @@ from pmmsynth.errors import BadInput
 from pmmsynth.manifest import first_message
 
 STUDY, KEY, TOKENS, IMAGES = "study.json", "key.json", "tokens.csv", "images"
+REQUEST = "request.json"
 
 
 class _Record(BaseModel):
@@ -110,6 +111,28 @@ class KeyRecord(_Record):
     seed: int
 
 
+class Request(_Record):
+    """`request.json`, beside the key: what a study was asked to be; the same request finishes one broken off.
+
+    Attributes:
+        title: As in `study.json`, like `washout_days`, `types` and `grades`.
+        readers: Their codes.
+        seed: Of all that is drawn by lot.
+        model: SHA-256 of the model's weights.
+        data: SHA-256 over names and arrays of the cases.
+    """
+
+    format: Literal[1] = 1
+    title: str
+    readers: tuple[FolderName, ...]
+    washout_days: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    types: tuple[str, ...]
+    grades: tuple[str, ...]
+    seed: Annotated[int, Field(ge=0)]
+    model: str
+    data: str
+
+
 def read_study(folder: Path) -> StudyRecord:
     """Raises BadInput if there is none or it is damaged."""
     return _read(folder / STUDY, StudyRecord, "a study made by pmmsynth reading create")
@@ -118,6 +141,11 @@ def read_study(folder: Path) -> StudyRecord:
 def read_key(folder: Path) -> KeyRecord:
     """Raises BadInput if there is none or it is damaged."""
     return _read(folder / KEY, KeyRecord, "the key made with the study")
+
+
+def read_request(key_folder: Path) -> Request:
+    """Raises BadInput if there is none or it is damaged."""
+    return _read(key_folder / REQUEST, Request, "the request kept with the key")
 
 
 def token_digest(token: str) -> str:

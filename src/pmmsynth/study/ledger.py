@@ -37,9 +37,15 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 class Locked(PmmsynthError):
     """The report was submitted and stays as it is."""
 
+    def __init__(self) -> None:
+        super().__init__("found a report that was submitted; expected one that is open; go on with the next")
+
 
 class Closed(PmmsynthError):
     """The study has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("found a study that has ended; expected one that is open; ask the organiser")
 
 
 class NotKept(PmmsynthError):
@@ -231,9 +237,9 @@ class Ledger:
 
     def _keep(self, connection: Connection, reader: str, item: str, draft: Draft) -> None:
         if _end(connection) is not None:
-            raise Closed("found a study that has ended; expected one that is open; ask the organiser")
+            raise Closed
         if connection.execute(select(_submissions.c.at).where(_submissions.c.item == item)).one_or_none():
-            raise Locked("found a report that was submitted; expected one that is open; go on with the next")
+            raise Locked
         values: dict[str, Any] = {"reader": reader, **asdict(draft)}
         statement = upsert(_drafts).values(item=item, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["item"], set_=values))

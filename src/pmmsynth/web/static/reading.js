@@ -50,9 +50,9 @@ async function open(item, progress) {
     report = await (await call("GET", `/api/items/${item}/report`)).json();
     await showImages(item, progress.sequences);
   } catch (error) {
-    if (error instanceof Refused && error.status === 401) return location.assign("/");
-    const cause = error instanceof Refused ? "" : ` (${error.message})`;
-    return tell("The images could not be loaded", `Check the connection${cause}, then try again.`, "Try again", next);
+    if (!(error instanceof Refused)) return cannotDraw(error.message);
+    if (error.status === 401) return location.assign("/");
+    return tell("The images could not be loaded", `Found that ${error.message}. Check the connection.`, "Try again", next);
   }
   draft = new Draft(item, say, refused);
   form.report = report;
@@ -80,10 +80,16 @@ async function showImages(item, sequences) {
   controls.reset();
 }
 
+function cannotDraw(cause) {
+  const advice = "Use a current Firefox, Chrome or Edge on a computer with WebGL 2. What was typed is kept.";
+  tell("The images cannot be drawn", `${advice} (${cause})`, "Load the page again", () => location.reload());
+}
+
 function build({ sequences, types, grades }) {
   viewer = new Viewer(find("#views"), sequences, restedNote);
   controls = new Controls(viewer);
   form = new ReportForm(find("#report"), types, grades, () => draft.change(form.report));
+  viewer.box.addEventListener("webglcontextlost", () => cannotDraw("the graphics were lost"), true);
 }
 
 /** Offer a text of this computer that the server does not have. */
@@ -116,8 +122,10 @@ function say(words, calm) {
 
 function refused(status) {
   if (status === 401) {
+    draft.rest();
     tell("You are signed out", "Your text is kept on this computer; sign in again to go on.", "Sign in", () => location.assign("/"));
   } else {
+    draft.stop();
     next();
   }
 }
@@ -150,11 +158,15 @@ function ask() {
 
 async function submit() {
   const { item } = draft;
+  await draft.flush();
+  if (work.hidden) return; // the server refused the text, and that is told
+  tell("Submitting", "The report is on its way.");
   try {
     await call("POST", `/api/items/${item}/submit`, form.report);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if ([401, 404, 409].includes(error.status)) return refused(error.status);
+    [work.hidden, message.hidden, pause.disabled] = [false, true, false];
     return say(`not submitted: ${error.message}; try again`, false);
   }
   draft.stop();

@@ -34,20 +34,20 @@ def tokens() -> dict[str, str]:
     return {who: f"token-of-{who}-{'0123456789abcdef' * 2}" for who in (*READERS, "organiser")}
 
 
-def make_study(folder: Path, key: Path, *, washout_days: float = 14.0) -> StudyRecord:
-    """Lay a valid study and its key.
+def make_study(folder: Path, key: Path, *, washout_days: float = 14.0, cases: int = 4) -> StudyRecord:
+    """Lay a valid study and its key, with the first of CASES.
 
     In sitting s reader r sees case c in set (c + s + r) mod 4: over the sittings every case in every set.
     """
     rng = np.random.default_rng(0)
-    shown = {f"images{c}{s}": (case, name) for c, case in enumerate(CASES) for s, name in enumerate(SETS)}
+    shown = {f"images{c}{s}": (case, name) for c, case in enumerate(CASES[:cases]) for s, name in enumerate(SETS)}
     for images in shown:
         for sequence in SEQUENCES:
             _write(folder / IMAGES / images / f"{sequence}.nii", rng)
     readers = []
     for r, code in enumerate(READERS):
         sittings = tuple(
-            tuple(Item(id=f"item{r}{s}{c}", images=f"images{c}{(c + s + r) % 4}") for c in rng.permutation(len(CASES)))
+            tuple(Item(id=f"item{r}{s}{c}", images=f"images{c}{(c + s + r) % 4}") for c in rng.permutation(cases))
             for s in range(len(SETS))
         )
         readers.append(Reader(code=code, token=token_digest(tokens()[code]), sittings=sittings))

@@ -36,10 +36,9 @@ export class ReportForm {
   /** What may be left out but seldom is meant to be, in words. */
   get gaps() {
     const { type, grade, confidence } = this.report;
-    const { elements } = this.form;
     return [
-      !type && elements.type.options.length > 1 && "No type is chosen.",
-      !grade && elements.grade.options.length > 1 && "No grade is chosen.",
+      !type && "No type is chosen.",
+      !grade && "No grade is chosen.",
       !confidence && "Confidence is not given.",
     ].filter(Boolean);
   }

@@ -3,7 +3,7 @@
 // Content security policy: beside default-src 'self', NiiVue (vendor/) needs img-src 'self' data: because its font is an
 // image within its file. Nothing needs a worker, WebAssembly, eval, or inline script or style; nothing else is fetched.
 
-import { call, note, Refused, signOut } from "./server.js";
+import { bytes, call, note, Refused, signOut } from "./server.js";
 import { Controls } from "./controls.js";
 import { Draft, dropCopy, keptCopy } from "./draft.js";
 import { ReportForm } from "./form.js";
@@ -48,14 +48,14 @@ async function open(item, progress) {
   let report;
   try {
     report = await (await call("GET", `/api/items/${item}/report`)).json();
+    draft = new Draft(item, say, refused);
+    form.report = report;
     await showImages(item, progress.sequences);
   } catch (error) {
     if (!(error instanceof Refused)) return cannotDraw(error.message);
     if (error.status === 401) return location.assign("/");
     return tell("The images could not be loaded", `Found that ${error.message}. Check the connection.`, "Try again", next);
   }
-  draft = new Draft(item, say, refused);
-  form.report = report;
   say(Object.values(report).some(Boolean) ? "saved before" : "nothing to save yet", true);
   offer(item, report);
   pause.disabled = false;
@@ -70,7 +70,7 @@ async function showImages(item, sequences) {
   const ready = (viewer.ready ??= viewer.start()); // while the images come
   for (const [index, name] of sequences.entries()) {
     tell("Loading images", `${index + 1} of ${sequences.length}`);
-    files.set(name, await (await call("GET", `/api/items/${item}/${name}.nii`)).arrayBuffer());
+    files.set(name, await bytes(`/api/items/${item}/${name}.nii`));
   }
   tell("Loading images", "Drawing them.");
   await ready;
@@ -194,7 +194,7 @@ function press(event) {
     return;
   }
   if (event.key === "?") find("#keys").showModal();
-  else if (work.hidden) return;
+  else if (work.hidden || !viewer.counts) return;
   else if (controls.key(event)) event.preventDefault();
   else if (event.ctrlKey || event.altKey || event.metaKey) return;
   else if (event.key.toLowerCase() === "p") cover();

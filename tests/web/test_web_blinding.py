@@ -74,7 +74,7 @@ def facts_of(name: str, answer: Any, seconds: float, item: str) -> Facts:
     """Status, headers in their order, size, body without voxels, keys in their order, time."""
     image = answer.headers["content-type"] == "application/octet-stream"
     text = (answer.content[:HEADER] if image else answer.content).decode("latin1").replace(item, "ITEM")
-    text = re.sub(r'"(reader|done|sitting|current|opens|finished)":[^,}]*', r'"\1":', text)  # told by place and reader, not by set
+    text = re.sub(r'"(reader|done|sitting|current|opens|finished)":[^,}]*', r'"\1":', text)  # not told by the set
     facts: Facts = {
         f"{name} status": str(answer.status_code),
         f"{name} headers": " ".join(answer.headers),

@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 def test_a_study_from_the_first_sign_in_to_the_score(browser: Browser, tmp_path: Path) -> None:
     folder, key = tmp_path / "study", tmp_path / "key"
-    record = make_study(folder, key, washout_days=0, cases=2)
+    record = make_study(folder, key, washout_days=0, cases=CASES[:2])
     with a_server(folder) as server:
         first, second, organiser = (Desk(browser, server, tmp_path) for _ in range(3))
         sign_in_after_a_wrong_token(first)
@@ -269,7 +269,7 @@ def test_a_reader_waits_for_the_next_sitting_and_for_nothing_when_the_study_is_c
     browser: Browser, tmp_path: Path
 ) -> None:
     folder = tmp_path / "study"
-    record = make_study(folder, tmp_path / "key", washout_days=14, cases=2)
+    record = make_study(folder, tmp_path / "key", washout_days=14, cases=CASES[:2])
     with Ledger(folder) as ledger, a_server(folder) as server:
         for item in record.readers[0].sittings[0]:
             ledger.submit("R1", item.id, Draft("Findings.", "glioma"))

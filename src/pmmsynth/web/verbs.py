@@ -31,8 +31,8 @@ class Serve(Verb):
 
         from pmmsynth.web.app import create_app
 
-        app = create_app(self.study)
         with _listening(self.host, self.port) as listener:
+            app = create_app(self.study)
             host, port = listener.getsockname()[:2]
             if not ip_address(host).is_loopback:
                 self.reporter.warn(
@@ -52,10 +52,12 @@ class Serve(Verb):
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"found port {port}; expected 0 to 65535; give --port 0 for any that is free")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UsageError(
             f"found no way to listen at {host} port {port} ({error}); expected a free port of this machine; "
             "give --port 0 for any that is free"

@@ -1,6 +1,7 @@
 """A small reading study with its key: two readers, four cases, four sets, six sequences of 24 x 24 x 6 voxels."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -34,20 +35,22 @@ def tokens() -> dict[str, str]:
     return {who: f"token-of-{who}-{'0123456789abcdef' * 2}" for who in (*READERS, "organiser")}
 
 
-def make_study(folder: Path, key: Path, *, washout_days: float = 14.0) -> StudyRecord:
+def make_study(
+    folder: Path, key: Path, *, washout_days: float = 14.0, cases: Sequence[str] = CASES, shape: Sequence[int] = SHAPE
+) -> StudyRecord:
     """Lay a valid study and its key.
 
     In sitting s reader r sees case c in set (c + s + r) mod 4: over the sittings every case in every set.
     """
     rng = np.random.default_rng(0)
-    shown = {f"images{c}{s}": (case, name) for c, case in enumerate(CASES) for s, name in enumerate(SETS)}
+    shown = {f"images{c}{s}": (case, name) for c, case in enumerate(cases) for s, name in enumerate(SETS)}
     for images in shown:
         for sequence in SEQUENCES:
-            _write(folder / IMAGES / images / f"{sequence}.nii", rng)
+            _write(folder / IMAGES / images / f"{sequence}.nii", shape, rng)
     readers = []
     for r, code in enumerate(READERS):
         sittings = tuple(
-            tuple(Item(id=f"item{r}{s}{c}", images=f"images{c}{(c + s + r) % 4}") for c in rng.permutation(len(CASES)))
+            tuple(Item(id=f"item{r}{s}{c}", images=f"images{c}{(c + s + r) % 4}") for c in rng.permutation(len(cases)))
             for s in range(len(SETS))
         )
         readers.append(Reader(code=code, token=token_digest(tokens()[code]), sittings=sittings))
@@ -72,7 +75,7 @@ def make_study(folder: Path, key: Path, *, washout_days: float = 14.0) -> StudyR
     return record
 
 
-def _write(path: Path, rng: np.random.Generator) -> None:
+def _write(path: Path, shape: Sequence[int], rng: np.random.Generator) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(rng.integers(0, 4096, SHAPE, dtype=np.uint16), np.diag([2.0, 2.0, 5.0, 1.0]))
+    image = nib.Nifti1Image(rng.integers(0, 4096, shape, dtype=np.uint16), np.diag([2.0, 2.0, 5.0, 1.0]))
     nib.save(image, path)

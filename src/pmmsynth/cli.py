@@ -15,6 +15,7 @@ from pmmsynth.reading.verbs import Score
 from pmmsynth.segment import verbs as segment
 from pmmsynth.study import verbs as study
 from pmmsynth.verb import ManyCases, Verb
+from pmmsynth.web.verbs import Serve
 
 
 @dataclass(frozen=True)
@@ -317,6 +318,7 @@ class Demo(Verb):
 
 Reading = (
     Annotated[study.Create, subcommand("create")]
+    | Annotated[Serve, subcommand("serve")]
     | Annotated[study.Close, subcommand("close")]
     | Annotated[Score, subcommand("score")]
 )

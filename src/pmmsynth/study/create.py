@@ -22,6 +22,7 @@ from pmmsynth.store import PreparedCase, Store
 from pmmsynth.study.files import (
     IMAGES,
     KEY,
+    ORGANISER,
     REQUEST,
     STUDY,
     TOKENS,
@@ -41,8 +42,6 @@ from pmmsynth.study.images import mean_levels, write_images
 from pmmsynth.study.montage import write_montage
 from pmmsynth.study.plan import MIN_CASES, plan
 from pmmsynth.study.sets import SETS
-
-ORGANISER = "organiser"
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ export class Controls {
     this.begun = null;
     this.buttons.measure.setAttribute("aria-pressed", on);
     this.viewer.box.classList.toggle("measuring", on);
-    this.say(on ? "Draw with the left button from end to end, or press Enter at each end." : "");
+    this.say(on ? "Draw from end to end, or press Enter at each end." : "");
     if (on) this.viewer.box.focus();
   }
 
@@ -114,6 +114,7 @@ export class Controls {
 
   wheel(event) {
     event.preventDefault();
+    if (!this.viewer.counts) return;
     if (event.ctrlKey) this.viewer.zoomBy(event.deltaY < 0 ? 1.25 : 1 / 1.25);
     else if (event.deltaY) this.viewer.scroll(event.deltaY < 0 ? 1 : -1);
   }
@@ -123,6 +124,7 @@ export class Controls {
     figure.addEventListener("dblclick", () => !this.measuring && this.viewer.enlarge(view));
     figure.addEventListener("pointerdown", (event) => {
       event.preventDefault();
+      if (!this.viewer.counts) return;
       this.viewer.box.focus();
       this.viewer.activate(view);
       const drag = this.dragOf(event, view);

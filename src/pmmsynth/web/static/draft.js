@@ -7,11 +7,11 @@ const AGAIN = 3000;
 
 /** The copy on this computer that the server never confirmed, or null. */
 export function keptCopy(item) {
-  return JSON.parse(localStorage.getItem(name(item)));
+  return JSON.parse(stored((store) => store.getItem(name(item))));
 }
 
 export function dropCopy(item) {
-  localStorage.removeItem(name(item));
+  stored((store) => store.removeItem(name(item)));
 }
 
 export class Draft {
@@ -34,7 +34,8 @@ export class Draft {
 
   change(report) {
     this.waiting = report;
-    localStorage.setItem(name(this.item), JSON.stringify({ report, at: new Date().toISOString() }));
+    const copy = JSON.stringify({ report, at: new Date().toISOString() });
+    stored((store) => store.setItem(name(this.item), copy));
     this.say("not saved yet", true);
     this.later(AFTER_TYPING);
   }
@@ -42,16 +43,21 @@ export class Draft {
   /** Save now what is not saved. */
   async flush() {
     clearTimeout(this.timer);
-    await this.sending;
+    while (this.sending) await this.sending; // one after the other, or an older text could come last
     if (!this.unsaved) return;
-    this.sending = this.send();
+    this.sending = this.send().finally(() => (this.sending = null));
     await this.sending;
   }
 
-  /** No more saving: the report was submitted. */
-  stop() {
+  /** No more saving from here; the copy on this computer stays. */
+  rest() {
     clearTimeout(this.timer);
     this.waiting = null;
+  }
+
+  /** No more saving: the report is not open any more. */
+  stop() {
+    this.rest();
     dropCopy(this.item);
   }
 
@@ -84,6 +90,15 @@ export class Draft {
       this.say("not saved, trying again; a copy is kept on this computer", false);
       this.later(AGAIN);
     }
+  }
+}
+
+/** Browsers may refuse to store; then there is no copy, and reading goes on. */
+function stored(action) {
+  try {
+    return action(localStorage) ?? null;
+  } catch {
+    return null;
   }
 }
 

@@ -25,15 +25,20 @@ export class ReportForm {
     for (const radio of elements.confidence) radio.checked = Number(radio.value) === report.confidence;
   }
 
-  /** What is not filled in, in words. */
+  /** What a report cannot do without, in words; and the field to fill in. */
+  get missing() {
+    const { findings, type, impression } = this.report;
+    if (!findings.trim()) return ["Findings are missing.", this.form.elements.findings];
+    if (!type && !impression.trim()) return ["An impression is missing: choose a type or write it.", this.form.elements.type];
+    return null;
+  }
+
+  /** What may be left out but seldom is meant to be, in words. */
   get gaps() {
-    const { findings, type, grade, impression, confidence } = this.report;
-    const { elements } = this.form;
+    const { type, grade, confidence } = this.report;
     return [
-      !findings.trim() && "Findings are empty.",
-      !type && elements.type.options.length > 1 && "No type is chosen.",
-      !grade && elements.grade.options.length > 1 && "No grade is chosen.",
-      !type && !impression.trim() && "The impression is empty.",
+      !type && "No type is chosen.",
+      !grade && "No grade is chosen.",
       !confidence && "Confidence is not given.",
     ].filter(Boolean);
   }

@@ -1,6 +1,9 @@
 // The page of a reader: asks the server what is next, shows its images, takes the report.
+//
+// Content security policy: beside default-src 'self', NiiVue (vendor/) needs img-src 'self' data: because its font is an
+// image within its file. Nothing needs a worker, WebAssembly, eval, or inline script or style; nothing else is fetched.
 
-import { call, note, Refused, signOut } from "./server.js";
+import { bytes, call, note, Refused, signOut } from "./server.js";
 import { Controls } from "./controls.js";
 import { Draft, dropCopy, keptCopy } from "./draft.js";
 import { ReportForm } from "./form.js";
@@ -45,14 +48,14 @@ async function open(item, progress) {
   let report;
   try {
     report = await (await call("GET", `/api/items/${item}/report`)).json();
+    draft = new Draft(item, say, refused);
+    form.report = report;
     await showImages(item, progress.sequences);
   } catch (error) {
-    if (error instanceof Refused && error.status === 401) return location.assign("/");
-    const cause = error instanceof Refused ? "" : ` (${error.message})`;
-    return tell("The images could not be loaded", `Check the connection${cause}, then try again.`, "Try again", next);
+    if (!(error instanceof Refused)) return cannotDraw(error.message);
+    if (error.status === 401) return location.assign("/");
+    return tell("The images could not be loaded", `Found that ${error.message}. Check the connection.`, "Try again", next);
   }
-  draft = new Draft(item, say, refused);
-  form.report = report;
   say(Object.values(report).some(Boolean) ? "saved before" : "nothing to save yet", true);
   offer(item, report);
   pause.disabled = false;
@@ -64,23 +67,29 @@ async function showImages(item, sequences) {
   const files = new Map();
   work.hidden = true;
   viewer.clear();
+  const ready = (viewer.ready ??= viewer.start()); // while the images come
   for (const [index, name] of sequences.entries()) {
     tell("Loading images", `${index + 1} of ${sequences.length}`);
-    files.set(name, await (await call("GET", `/api/items/${item}/${name}.nii`)).arrayBuffer());
+    files.set(name, await bytes(`/api/items/${item}/${name}.nii`));
   }
   tell("Loading images", "Drawing them.");
-  if (!viewer.started) await viewer.start();
-  viewer.started = true;
+  await ready;
   message.hidden = true;
   work.hidden = false;
   await viewer.show(files);
   controls.reset();
 }
 
+function cannotDraw(cause) {
+  const advice = "Use a current Firefox, Chrome or Edge on a computer with WebGL 2. What was typed is kept.";
+  tell("The images cannot be drawn", `${advice} (${cause})`, "Load the page again", () => location.reload());
+}
+
 function build({ sequences, types, grades }) {
   viewer = new Viewer(find("#views"), sequences, restedNote);
   controls = new Controls(viewer);
   form = new ReportForm(find("#report"), types, grades, () => draft.change(form.report));
+  viewer.box.addEventListener("webglcontextlost", () => cannotDraw("the graphics were lost"), true);
 }
 
 /** Offer a text of this computer that the server does not have. */
@@ -113,8 +122,10 @@ function say(words, calm) {
 
 function refused(status) {
   if (status === 401) {
+    draft.rest();
     tell("You are signed out", "Your text is kept on this computer; sign in again to go on.", "Sign in", () => location.assign("/"));
   } else {
+    draft.stop();
     next();
   }
 }
@@ -134,6 +145,11 @@ function tell(title, words, button = "", action = null) {
 }
 
 function ask() {
+  if (form.missing) {
+    const [words, field] = form.missing;
+    say(words, false);
+    return field.focus();
+  }
   const gaps = form.gaps.map((words) => Object.assign(document.createElement("li"), { textContent: words }));
   confirmation.querySelector("ul").replaceChildren(...gaps);
   confirmation.returnValue = "";
@@ -142,11 +158,15 @@ function ask() {
 
 async function submit() {
   const { item } = draft;
+  await draft.flush();
+  if (work.hidden) return; // the server refused the text, and that is told
+  tell("Submitting", "The report is on its way.");
   try {
     await call("POST", `/api/items/${item}/submit`, form.report);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if ([401, 404, 409].includes(error.status)) return refused(error.status);
+    [work.hidden, message.hidden, pause.disabled] = [false, true, false];
     return say(`not submitted: ${error.message}; try again`, false);
   }
   draft.stop();
@@ -174,7 +194,7 @@ function press(event) {
     return;
   }
   if (event.key === "?") find("#keys").showModal();
-  else if (work.hidden) return;
+  else if (work.hidden || !viewer.counts) return;
   else if (controls.key(event)) event.preventDefault();
   else if (event.ctrlKey || event.altKey || event.metaKey) return;
   else if (event.key.toLowerCase() === "p") cover();

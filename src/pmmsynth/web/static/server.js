@@ -25,6 +25,14 @@ export async function call(method, path, content) {
   return response;
 }
 
+/** All bytes at a path. Raises Refused. */
+export async function bytes(path) {
+  const response = await call("GET", path);
+  return response.arrayBuffer().catch(() => {
+    throw new Refused(0); // the connection broke on the way
+  });
+}
+
 /** Tell the log what the reader did. Reading goes on if the log cannot be reached. */
 export function note(action, detail = "") {
   call("POST", "/api/actions", { action, detail }).catch(() => {});

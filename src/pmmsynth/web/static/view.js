@@ -1,8 +1,9 @@
 // One view: the slices of one sequence, its name, window / level and measurements.
 
+import "./vendor/niivue.js";
+
 const { Niivue, NVImage } = globalThis.niivue;
 const SVG = "http://www.w3.org/2000/svg";
-const MIRRORED = 0; // the axis from right to left, drawn as radiologists look at it
 
 export class View {
   constructor(name, number, box) {
@@ -10,11 +11,10 @@ export class View {
     this.lengths = [];
     this.figure = document.createElement("figure");
     this.figure.innerHTML = `<canvas></canvas><svg aria-hidden="true"></svg>
-      <figcaption><b></b><span class="window"></span><span class="slice"></span></figcaption>`;
+      <figcaption><b><span></span> <kbd>${number}</kbd></b><span class="window"></span><span class="slice"></span></figcaption>`;
     this.canvas = this.figure.querySelector("canvas");
     this.canvas.setAttribute("aria-hidden", "true");
     this.overlay = this.figure.querySelector("svg");
-    this.label = `${name} ${number}`;
     this.figure.setAttribute("aria-label", name);
     box.append(this.figure);
   }
@@ -27,7 +27,6 @@ export class View {
       isSliceMM: true,
       sliceType: 0,
       crosshairColor: [0.35, 0.75, 1, 0.8],
-      crosshairGap: 12,
       fontColor: [0.75, 0.8, 0.85, 1],
       fontMinPx: 12,
       loadingText: "",
@@ -54,7 +53,7 @@ export class View {
 
   mark(active) {
     this.figure.classList.toggle("active", active);
-    this.figure.querySelector("b").textContent = (active ? "▸ " : "") + this.label;
+    this.figure.querySelector("b > span").textContent = (active ? "▸ " : "") + this.name;
   }
 
   resetWindow() {
@@ -88,10 +87,10 @@ export class View {
   millimetres(right, down) {
     const [across, along] = this.axes;
     const { leftTopWidthHeight: tile, fovMM } = this.nv.screenSlices[0];
-    const perPixel = (this.canvas.width / this.canvas.clientWidth) * (fovMM[0] / Math.abs(tile[2]));
+    const scale = this.canvas.width / this.canvas.clientWidth;
     const moved = [0, 0, 0];
-    moved[across] = (across === MIRRORED ? -right : right) * perPixel;
-    moved[along] = -down * perPixel;
+    moved[across] = right * scale * (fovMM[0] / tile[2]); // negative where the patient's right is on the left
+    moved[along] = -down * scale * (fovMM[1] / tile[3]);
     return moved;
   }
 
@@ -144,9 +143,7 @@ export class View {
     const x = (mm[across] - leftTopMM[0]) / fovMM[0];
     const y = (mm[along] - leftTopMM[1]) / fovMM[1];
     const scale = this.canvas.clientWidth / this.canvas.width;
-    const width = Math.abs(tile[2]);
-    const left = tile[2] < 0 ? tile[0] - width : tile[0];
-    return [(left + (across === MIRRORED ? 1 - x : x) * width) * scale, (tile[1] + (1 - y) * tile[3]) * scale];
+    return [(tile[0] + x * tile[2]) * scale, (tile[1] + (1 - y) * tile[3]) * scale];
   }
 }
 

@@ -1,9 +1,5 @@
 // Linked views of the sequences of one patient: same slice, crosshair, zoom and pan in all; window / level for each.
-//
-// NiiVue draws. It needs, beside 'self', `img-src 'self' data:` in the content security policy: its font is an image
-// within its file. It needs no worker, no eval, no inline script or style, and fetches nothing.
 
-import "./vendor/niivue.js";
 import { View } from "./view.js";
 
 export const AXIAL = 2;
@@ -24,7 +20,7 @@ export class Viewer {
 
   /** Ready the views for images. Raises Error where the browser has no WebGL 2. */
   async start() {
-    for (const view of this.views) await view.start();
+    await Promise.all(this.views.map((view) => view.start()));
   }
 
   /** Show other images: by sequence the bytes of a NIfTI file. */

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from tyro.conf import Suppress
-
 from pmmsynth.cli import Command
 
 PAGE = Path(__file__).with_name("cli.md")
@@ -31,8 +29,7 @@ def help_of(*verb: str) -> str:
 def verbs(command: Any, *before: str) -> Iterator[tuple[str, ...]]:
     """The words of every verb: one, or two where verbs are nested."""
     for kind, mark in map(get_args, get_args(command)):
-        if mark is not Suppress:
-            yield from verbs(kind, *before, mark.name) if get_args(kind) else [(*before, mark.name)]
+        yield from verbs(kind, *before, mark.name) if get_args(kind) else [(*before, mark.name)]
 
 
 def page() -> str:

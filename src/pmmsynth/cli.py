@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import Positional, Suppress, UseAppendAction, subcommand
+from tyro.conf import Positional, UseAppendAction, subcommand
 
 from pmmsynth.errors import PmmsynthError, UsageError
 from pmmsynth.reading.verbs import Score
 from pmmsynth.segment import verbs as segment
+from pmmsynth.study import verbs as study
 from pmmsynth.verb import ManyCases, Verb
+from pmmsynth.web.verbs import Serve
 
 
 @dataclass(frozen=True)
@@ -314,7 +316,12 @@ class Demo(Verb):
         return 0
 
 
-Reading = Annotated[Score, subcommand("score")] | Annotated[Verb, Suppress]  # hidden: one verb alone is no choice
+Reading = (
+    Annotated[study.Create, subcommand("create")]
+    | Annotated[Serve, subcommand("serve")]
+    | Annotated[study.Close, subcommand("close")]
+    | Annotated[Score, subcommand("score")]
+)
 Segment = (
     Annotated[segment.Train, subcommand("train")]
     | Annotated[segment.Evaluate, subcommand("evaluate")]

@@ -11,6 +11,9 @@ from pmmsynth.errors import BadInput
 from pmmsynth.manifest import first_message
 
 STUDY, KEY, TOKENS, IMAGES = "study.json", "key.json", "tokens.csv", "images"
+ORGANISER = "organiser"
+"""Who is no reader; no reader is called so."""
+REQUEST = "request.json"
 
 
 class _Record(BaseModel):
@@ -69,7 +72,7 @@ class StudyRecord(_Record):
     format: Literal[1] = 1
     id: str
     title: str
-    sequences: tuple[str, ...]
+    sequences: tuple[FolderName, ...]
     washout_days: Annotated[float, Field(ge=0)]
     types: tuple[str, ...]
     grades: tuple[str, ...]
@@ -81,6 +84,14 @@ class StudyRecord(_Record):
         items = [item.id for reader in self.readers for item in reader.items]
         if len(set(items)) != len(items):
             raise ValueError("an item stands twice")
+        return self
+
+    @model_validator(mode="after")
+    def _tells_people_apart(self) -> "StudyRecord":
+        codes = [ORGANISER, *(reader.code for reader in self.readers)]
+        tokens = [self.organiser, *(reader.token for reader in self.readers)]
+        if len(set(codes)) != len(codes) or len(set(tokens)) != len(tokens):
+            raise ValueError("a code or token stands twice, or a reader is called organiser")
         return self
 
 
@@ -110,6 +121,28 @@ class KeyRecord(_Record):
     seed: int
 
 
+class Request(_Record):
+    """`request.json`, beside the key: what a study was asked to be; the same request finishes one broken off.
+
+    Attributes:
+        title: As in `study.json`, like `washout_days`, `types` and `grades`.
+        readers: Their codes.
+        seed: Of all that is drawn by lot.
+        model: SHA-256 of the model's weights.
+        data: SHA-256 over names and arrays of the cases.
+    """
+
+    format: Literal[1] = 1
+    title: str
+    readers: tuple[FolderName, ...]
+    washout_days: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    types: tuple[str, ...]
+    grades: tuple[str, ...]
+    seed: Annotated[int, Field(ge=0)]
+    model: str
+    data: str
+
+
 def read_study(folder: Path) -> StudyRecord:
     """Raises BadInput if there is none or it is damaged."""
     return _read(folder / STUDY, StudyRecord, "a study made by pmmsynth reading create")
@@ -118,6 +151,11 @@ def read_study(folder: Path) -> StudyRecord:
 def read_key(folder: Path) -> KeyRecord:
     """Raises BadInput if there is none or it is damaged."""
     return _read(folder / KEY, KeyRecord, "the key made with the study")
+
+
+def read_request(key_folder: Path) -> Request:
+    """Raises BadInput if there is none or it is damaged."""
+    return _read(key_folder / REQUEST, Request, "the request kept with the key")
 
 
 def token_digest(token: str) -> str:

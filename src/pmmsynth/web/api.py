@@ -1,0 +1,146 @@
+"""What the reading page asks: where the reader stands, the images of the current item, its report."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from pmmsynth.study.files import Item, Reader
+from pmmsynth.study.ledger import Closed, Draft, Locked
+from pmmsynth.web.guard import body_of
+from pmmsynth.web.images import read_image
+from pmmsynth.web.serving import OnlyReaders, Served, Serving
+
+router = APIRouter(prefix="/api")
+
+
+class Standing(BaseModel):
+    """Where a reader stands, and what the study is about."""
+
+    reader: str
+    sitting: int
+    sittings: int
+    done: int
+    total: int
+    current: str | None
+    opens: datetime | None
+    finished: bool
+    closed: bool
+    sequences: tuple[str, ...]
+    types: tuple[str, ...]
+    grades: tuple[str, ...]
+    title: str
+
+
+class Viewed(BaseModel):
+    """Something the reader did with the viewer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    action: Literal["pause", "resume", "window", "scroll", "measure"]
+    detail: Annotated[str, Field(max_length=500)] = ""
+
+
+async def _draft(body: Annotated[bytes, Depends(body_of)], serving: Served) -> Draft:
+    draft = _parsed(body, TypeAdapter(Draft))
+    for name, choices in (("type", serving.record.types), ("grade", serving.record.grades)):
+        if getattr(draft, name) not in ("", *choices):
+            raise HTTPException(422, f"found another {name}; expected one of the study's, or none; choose one")
+    return draft
+
+
+async def _viewed(body: Annotated[bytes, Depends(body_of)]) -> Viewed:
+    return _parsed(body, TypeAdapter(Viewed))
+
+
+Given = Annotated[Draft, Depends(_draft)]
+
+
+@router.get("/progress")
+def standing(reader: OnlyReaders, serving: Served) -> Standing:
+    """Where the reader stands."""
+    now, record = serving.progress(reader), serving.record
+    return Standing(
+        reader=reader.code,
+        sitting=now.sitting,
+        sittings=now.sittings,
+        done=now.done,
+        total=now.total,
+        current=now.current and now.current.id,
+        opens=now.opens,
+        finished=now.finished,
+        closed=now.closed,
+        sequences=record.sequences,
+        types=record.types,
+        grades=record.grades,
+        title=record.title,
+    )
+
+
+@router.get("/items/{item}/report")
+def report(item: str, reader: OnlyReaders, serving: Served) -> Draft:
+    """The draft of the current item."""
+    _current(serving, reader, item)
+    serving.ledger.log(reader.code, "open", item)
+    return serving.ledger.draft(item) or Draft()
+
+
+@router.put("/items/{item}/report", status_code=204)
+def save(item: str, draft: Given, reader: OnlyReaders, serving: Served) -> None:
+    """Keep the draft of the current item."""
+    _to_be_written(serving, reader, item)
+    serving.ledger.save(reader.code, item, draft)
+
+
+@router.post("/items/{item}/submit")
+def submit(item: str, draft: Given, reader: OnlyReaders, serving: Served) -> Standing:
+    """Keep the report of the current item for good; the next one opens."""
+    _to_be_written(serving, reader, item)
+    serving.ledger.submit(reader.code, item, draft)
+    return standing(reader, serving)
+
+
+@router.post("/actions", status_code=204)
+def act(viewed: Annotated[Viewed, Depends(_viewed)], reader: OnlyReaders, serving: Served) -> None:
+    """Note what the reader does."""
+    current = serving.progress(reader).current
+    serving.ledger.log(reader.code, viewed.action, current.id if current else "", viewed.detail)
+
+
+@router.get("/items/{item}/{name}")
+def image(item: str, name: str, reader: OnlyReaders, serving: Served) -> Response:
+    """One sequence of the current item."""
+    images = _current(serving, reader, item).images
+    sequence = name.removesuffix(".nii")
+    if name != f"{sequence}.nii" or sequence not in serving.record.sequences:
+        raise HTTPException(404)
+    volume = read_image(serving.folder, images, sequence)
+    serving.ledger.log(reader.code, "image", item, sequence)
+    return Response(volume, media_type="application/octet-stream")
+
+
+def _current(serving: Serving, reader: Reader, item: str) -> Item:
+    """The reader's current item; whatever else there is or is not, there is nothing."""
+    current = serving.progress(reader).current
+    if current is None or current.id != item:
+        raise HTTPException(404)
+    return current
+
+
+def _to_be_written(serving: Serving, reader: Reader, item: str) -> None:
+    """Of the reader's own items it may be said why they cannot be written."""
+    if item in serving.ledger.submitted(reader.code):
+        raise Locked
+    if serving.ledger.closed and any(own.id == item for own in reader.items):
+        raise Closed
+    _current(serving, reader, item)
+
+
+def _parsed(body: bytes, kind: TypeAdapter[Any]) -> Any:
+    """Without a word of the body in the answer."""
+    try:
+        return kind.validate_json(body)
+    except ValidationError as error:
+        message = error.errors(include_input=False)[0]["msg"]
+        raise HTTPException(422, f"found a wrong body ({message}); expected what the page sends; correct it") from error

@@ -1,0 +1,107 @@
+// Keeping what a reader types: on the server one second after the last key, and on this computer until that is done.
+
+import { call, Refused } from "./server.js";
+
+const AFTER_TYPING = 1000;
+const AGAIN = 3000;
+
+/** The copy on this computer that the server never confirmed, or null. */
+export function keptCopy(item) {
+  return JSON.parse(stored((store) => store.getItem(name(item))));
+}
+
+export function dropCopy(item) {
+  stored((store) => store.removeItem(name(item)));
+}
+
+export class Draft {
+  /**
+   * `say(words, calm)` shows the state; `refused(status)` is called when the server will not take it for good:
+   * 401 (signed out), 404 and 409 (no longer open).
+   */
+  constructor(item, say, refused) {
+    this.item = item;
+    this.say = say;
+    this.refused = refused;
+    this.waiting = null; // what the server has not confirmed
+    this.timer = 0;
+    this.sending = null;
+  }
+
+  get unsaved() {
+    return this.waiting !== null;
+  }
+
+  change(report) {
+    this.waiting = report;
+    const copy = JSON.stringify({ report, at: new Date().toISOString() });
+    stored((store) => store.setItem(name(this.item), copy));
+    this.say("not saved yet", true);
+    this.later(AFTER_TYPING);
+  }
+
+  /** Save now what is not saved. */
+  async flush() {
+    clearTimeout(this.timer);
+    while (this.sending) await this.sending; // one after the other, or an older text could come last
+    if (!this.unsaved) return;
+    this.sending = this.send().finally(() => (this.sending = null));
+    await this.sending;
+  }
+
+  /** No more saving from here; the copy on this computer stays. */
+  rest() {
+    clearTimeout(this.timer);
+    this.waiting = null;
+  }
+
+  /** No more saving: the report is not open any more. */
+  stop() {
+    this.rest();
+    dropCopy(this.item);
+  }
+
+  later(time) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.flush(), time);
+  }
+
+  async send() {
+    const report = this.waiting;
+    try {
+      await call("PUT", `/api/items/${this.item}/report`, report);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (this.unsaved) this.failed(error.status);
+      return;
+    }
+    if (this.waiting !== report) return; // typed on meanwhile: saved with the next
+    this.waiting = null;
+    dropCopy(this.item);
+    this.say(`saved ${new Date().toLocaleTimeString("en-GB")}`, true);
+  }
+
+  failed(status) {
+    if ([401, 404, 409].includes(status)) {
+      this.refused(status);
+    } else if ([413, 422].includes(status)) {
+      this.say("not saved: too long; shorten the text", false);
+    } else {
+      this.say("not saved, trying again; a copy is kept on this computer", false);
+      this.later(AGAIN);
+    }
+  }
+}
+
+/** Browsers may refuse to store; then there is no copy, and reading goes on. */
+function stored(action) {
+  try {
+    return action(localStorage) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function name(item) {
+  return `report ${item}`;
+}

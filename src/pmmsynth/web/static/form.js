@@ -1,0 +1,49 @@
+// The fields of a report.
+
+const TEXTS = ["findings", "type", "grade", "impression"];
+
+export class ReportForm {
+  /** `changed()` is called with every change by the reader. */
+  constructor(form, types, grades, changed) {
+    this.form = form;
+    choices(form.elements.type, types);
+    choices(form.elements.grade, grades);
+    form.addEventListener("input", changed);
+  }
+
+  get report() {
+    const { elements } = this.form;
+    return {
+      ...Object.fromEntries(TEXTS.map((name) => [name, elements[name].value])),
+      confidence: Number(elements.confidence.value || 0),
+    };
+  }
+
+  set report(report) {
+    const { elements } = this.form;
+    for (const name of TEXTS) elements[name].value = report[name];
+    for (const radio of elements.confidence) radio.checked = Number(radio.value) === report.confidence;
+  }
+
+  /** What a report cannot do without, in words; and the field to fill in. */
+  get missing() {
+    const { findings, type, impression } = this.report;
+    if (!findings.trim()) return ["Findings are missing.", this.form.elements.findings];
+    if (!type && !impression.trim()) return ["An impression is missing: choose a type or write it.", this.form.elements.type];
+    return null;
+  }
+
+  /** What may be left out but seldom is meant to be, in words. */
+  get gaps() {
+    const { type, grade, confidence } = this.report;
+    return [
+      !type && "No type is chosen.",
+      !grade && "No grade is chosen.",
+      !confidence && "Confidence is not given.",
+    ].filter(Boolean);
+  }
+}
+
+function choices(select, names) {
+  select.replaceChildren(new Option("not chosen", ""), ...names.map((name) => new Option(name, name)));
+}

@@ -1,0 +1,223 @@
+// The page of a reader: asks the server what is next, shows its images, takes the report.
+//
+// Content security policy: beside default-src 'self', NiiVue (vendor/) needs img-src 'self' data: because its font is an
+// image within its file. Nothing needs a worker, WebAssembly, eval, or inline script or style; nothing else is fetched.
+
+import { bytes, call, note, Refused, signOut } from "./server.js";
+import { Controls } from "./controls.js";
+import { Draft, dropCopy, keptCopy } from "./draft.js";
+import { ReportForm } from "./form.js";
+import { Viewer } from "./viewer.js";
+
+const find = (selector) => document.querySelector(selector);
+const [work, message, pause, paused, confirmation] = ["#work", "#message", "#pause", "#paused", "#confirm"].map(find);
+const PAUSED = "paused";
+const LATER = 1000;
+let viewer, controls, form, draft, again;
+const later = {}; // timers of what is noted when the hand rests
+
+/** Ask where the reader is and show that. */
+async function next() {
+  tell("Loading", "Asking the server.");
+  try {
+    await arrive(await (await call("GET", "/api/progress")).json());
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status === 401) location.assign("/");
+    else tell("The server cannot be reached", "What was typed is kept on this computer.", "Try again", next);
+  }
+}
+
+async function arrive(progress) {
+  const { sitting, sittings, done, total, current, opens } = progress;
+  const each = total / sittings;
+  find("#progress").textContent = current
+    ? `Sitting ${sitting} of ${sittings}, patient ${done - (sitting - 1) * each + 1} of ${each}`
+    : `${done} of ${total} reports submitted`;
+  if (progress.closed) tell("The study is closed", "Thank you. There is nothing more to report.");
+  else if (progress.finished) tell("All done", "Thank you. All your reports are submitted.");
+  else if (current) await open(current, progress);
+  else {
+    const date = new Date(opens).toLocaleString([], { dateStyle: "full", timeStyle: "short" });
+    tell("This sitting is done", `The next sitting opens on ${date}. You may close this page.`, "Look again", next);
+  }
+}
+
+async function open(item, progress) {
+  if (!viewer) build(progress);
+  let report;
+  try {
+    report = await (await call("GET", `/api/items/${item}/report`)).json();
+    draft = new Draft(item, say, refused);
+    form.report = report;
+    await showImages(item, progress.sequences);
+  } catch (error) {
+    if (!(error instanceof Refused)) return cannotDraw(error.message);
+    if (error.status === 401) return location.assign("/");
+    return tell("The images could not be loaded", `Found that ${error.message}. Check the connection.`, "Try again", next);
+  }
+  say(Object.values(report).some(Boolean) ? "saved before" : "nothing to save yet", true);
+  offer(item, report);
+  pause.disabled = false;
+  if (sessionStorage.getItem(PAUSED) === item) paused.showModal();
+  else find("#views").focus();
+}
+
+async function showImages(item, sequences) {
+  const files = new Map();
+  work.hidden = true;
+  viewer.clear();
+  const ready = (viewer.ready ??= viewer.start()); // while the images come
+  for (const [index, name] of sequences.entries()) {
+    tell("Loading images", `${index + 1} of ${sequences.length}`);
+    files.set(name, await bytes(`/api/items/${item}/${name}.nii`));
+  }
+  tell("Loading images", "Drawing them.");
+  await ready;
+  message.hidden = true;
+  work.hidden = false;
+  await viewer.show(files);
+  controls.reset();
+}
+
+function cannotDraw(cause) {
+  const advice = "Use a current Firefox, Chrome or Edge on a computer with WebGL 2. What was typed is kept.";
+  tell("The images cannot be drawn", `${advice} (${cause})`, "Load the page again", () => location.reload());
+}
+
+function build({ sequences, types, grades }) {
+  viewer = new Viewer(find("#views"), sequences, restedNote);
+  controls = new Controls(viewer);
+  form = new ReportForm(find("#report"), types, grades, () => draft.change(form.report));
+  viewer.box.addEventListener("webglcontextlost", () => cannotDraw("the graphics were lost"), true);
+}
+
+/** Offer a text of this computer that the server does not have. */
+function offer(item, report) {
+  const kept = keptCopy(item);
+  const differs = kept && Object.keys(report).some((name) => kept.report[name] !== report[name]);
+  find("#offer").hidden = !differs;
+  if (!differs) return dropCopy(item);
+  const time = new Date(kept.at).toLocaleTimeString("en-GB");
+  find("#offer p").textContent = `This computer has a text of ${time} that was not saved.`;
+  find("#offer").onclick = ({ target }) => {
+    if (!target.value) return;
+    find("#offer").hidden = true;
+    if (target.value === "use") draft.change((form.report = kept.report));
+    else dropCopy(item);
+    find("#findings").focus();
+  };
+}
+
+/** Note what the views show once the hand rests. */
+function restedNote(action, detail) {
+  clearTimeout(later[action]);
+  later[action] = setTimeout(() => note(action, detail), LATER);
+}
+
+function say(words, calm) {
+  find("#saved").textContent = words;
+  find("#saved").classList.toggle("warning", !calm);
+}
+
+function refused(status) {
+  if (status === 401) {
+    draft.rest();
+    tell("You are signed out", "Your text is kept on this computer; sign in again to go on.", "Sign in", () => location.assign("/"));
+  } else {
+    draft.stop();
+    next();
+  }
+}
+
+/** Show a message in the place of the images and the form, with a button or without. */
+function tell(title, words, button = "", action = null) {
+  work.hidden = true;
+  message.hidden = false;
+  pause.disabled = true;
+  message.querySelector("h2").textContent = title;
+  message.querySelector("p").textContent = words;
+  const choice = message.querySelector("button");
+  choice.textContent = button;
+  choice.hidden = !button;
+  again = action;
+  if (button) choice.focus();
+}
+
+function ask() {
+  if (form.missing) {
+    const [words, field] = form.missing;
+    say(words, false);
+    return field.focus();
+  }
+  const gaps = form.gaps.map((words) => Object.assign(document.createElement("li"), { textContent: words }));
+  confirmation.querySelector("ul").replaceChildren(...gaps);
+  confirmation.returnValue = "";
+  confirmation.showModal();
+}
+
+async function submit() {
+  const { item } = draft;
+  await draft.flush();
+  if (work.hidden) return; // the server refused the text, and that is told
+  tell("Submitting", "The report is on its way.");
+  try {
+    await call("POST", `/api/items/${item}/submit`, form.report);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if ([401, 404, 409].includes(error.status)) return refused(error.status);
+    [work.hidden, message.hidden, pause.disabled] = [false, true, false];
+    return say(`not submitted: ${error.message}; try again`, false);
+  }
+  draft.stop();
+  viewer.clear();
+  await next();
+}
+
+async function cover() {
+  sessionStorage.setItem(PAUSED, draft.item);
+  paused.showModal();
+  note("pause");
+  await draft.flush();
+}
+
+function uncover() {
+  sessionStorage.removeItem(PAUSED);
+  note("resume");
+  find("#views").focus();
+}
+
+function press(event) {
+  if (event.target.closest("dialog")) return;
+  if (event.target.closest("input, textarea, select")) {
+    if (event.key === "Escape" && !work.hidden) find("#views").focus();
+    return;
+  }
+  if (event.key === "?") find("#keys").showModal();
+  else if (work.hidden || !viewer.counts) return;
+  else if (controls.key(event)) event.preventDefault();
+  else if (event.ctrlKey || event.altKey || event.metaKey) return;
+  else if (event.key.toLowerCase() === "p") cover();
+  else if (event.key.toLowerCase() === "f") {
+    find("#findings").focus();
+    event.preventDefault();
+  }
+}
+
+message.querySelector("button").addEventListener("click", () => again());
+find("#help").addEventListener("click", () => find("#keys").showModal());
+find("#signout").addEventListener("click", async () => {
+  await draft?.flush();
+  await signOut();
+});
+find("#report").addEventListener("submit", (event) => {
+  event.preventDefault();
+  ask();
+});
+confirmation.addEventListener("close", () => confirmation.returnValue === "submit" && submit());
+pause.addEventListener("click", cover);
+paused.addEventListener("cancel", (event) => event.preventDefault());
+paused.addEventListener("close", uncover);
+document.addEventListener("keydown", press);
+window.addEventListener("beforeunload", (event) => draft?.unsaved && event.preventDefault());
+next();

@@ -1,0 +1,132 @@
+// Linked views of the sequences of one patient: same slice, crosshair, zoom and pan in all; window / level for each.
+
+import { View } from "./view.js";
+
+export const AXIAL = 2;
+const MOST_ZOOM = 12;
+
+export class Viewer {
+  /** `tell(action, detail)` is called with what the reader did. */
+  constructor(box, sequences, tell) {
+    this.box = box;
+    this.tell = tell;
+    this.enlarged = null;
+    this.views = sequences.map((name, index) => new View(name, index + 1, box));
+    this.active = this.views[0];
+    this.due = false;
+    new ResizeObserver(() => this.draw()).observe(box);
+    this.home();
+  }
+
+  /** Ready the views for images. Raises Error where the browser has no WebGL 2. */
+  async start() {
+    await Promise.all(this.views.map((view) => view.start()));
+  }
+
+  /** Show other images: by sequence the bytes of a NIfTI file. */
+  async show(files) {
+    for (const view of this.views) await view.show(files.get(view.name));
+    this.counts = this.views[0].counts;
+    this.enlarge(null);
+    this.home();
+  }
+
+  /** Forget the images. */
+  clear() {
+    for (const view of this.views) view.clear();
+    this.counts = null;
+  }
+
+  /** Middle slice, no zoom, windows as at first. */
+  home() {
+    this.axis = AXIAL;
+    this.at = [0.5, 0.5, 0.5];
+    this.pan = [0, 0, 0];
+    this.zoom = 1;
+    this.crosshair = true;
+    for (const view of this.views) view.resetWindow();
+    if (this.counts) this.moveTo(this.at);
+    this.activate(this.views[0]);
+  }
+
+  /** The slice shown, from 1, and how many there are. */
+  get slice() {
+    const count = this.counts[this.axis];
+    return [Math.min(Math.floor(this.at[this.axis] * count), count - 1) + 1, count];
+  }
+
+  /** Move the crosshair to fractions of the volume, on a slice's middle. */
+  moveTo(at) {
+    this.at = at.map((part) => Math.min(Math.max(part, 0), 1));
+    const [slice, count] = this.slice;
+    this.at[this.axis] = (slice - 0.5) / count;
+    this.draw();
+  }
+
+  scroll(steps) {
+    const [slice, count] = this.slice;
+    const next = Math.min(Math.max(slice + steps, 1), count);
+    if (next === slice) return;
+    this.moveTo(this.at.with(this.axis, (next - 0.5) / count));
+    this.tell("scroll", `${["sagittal", "coronal", "axial"][this.axis]} ${next}`);
+  }
+
+  /** Move the crosshair within the slice, by voxels to the right and up on the screen. */
+  step(right, up) {
+    const [across, along] = [0, 1, 2].filter((axis) => axis !== this.axis);
+    const mirrored = across === 0 ? -right : right; // the patient's left is on the right
+    const at = this.at.with(across, this.at[across] + mirrored / this.counts[across]);
+    this.moveTo(at.with(along, at[along] + up / this.counts[along]));
+  }
+
+  turn(axis) {
+    this.axis = axis;
+    this.moveTo(this.at);
+  }
+
+  zoomBy(factor) {
+    this.zoom = Math.min(Math.max(this.zoom * factor, 1), MOST_ZOOM);
+    if (this.zoom === 1) this.pan = [0, 0, 0];
+    this.draw();
+  }
+
+  /** Move the images by pixels of a view. */
+  panBy(right, down, view = this.active) {
+    const moved = view.millimetres(right, down);
+    this.pan = this.pan.map((part, axis) => part + this.zoom * moved[axis]);
+    this.draw();
+  }
+
+  /** Change the window of the active view by parts of its first width. */
+  windowBy(wider, brighter) {
+    this.active.windowBy(wider, brighter);
+    this.draw();
+    this.tell("window", `${this.active.name} ${this.active.window}`);
+  }
+
+  activate(view) {
+    this.active = view;
+    for (const each of this.views) each.mark(each === view);
+    this.draw();
+  }
+
+  /** Show one view alone; null or the same again shows all. */
+  enlarge(view) {
+    this.enlarged = view === this.enlarged ? null : view;
+    this.box.classList.toggle("single", this.enlarged !== null);
+    for (const each of this.views) each.figure.hidden = this.enlarged !== null && each !== this.enlarged;
+    if (this.enlarged) this.activate(this.enlarged);
+    this.draw();
+  }
+
+  /** Draw with the next frame, once however often it is asked for. */
+  draw() {
+    if (this.due || !this.counts) return;
+    this.due = true;
+    requestAnimationFrame(() => {
+      this.due = false;
+      if (!this.counts) return;
+      for (const view of this.views) if (!view.figure.hidden) view.draw(this);
+    });
+  }
+}

@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pmmsynth.atomic import replacing, sweep, write_json
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
+from pmmsynth.manifest import first_message
 from pmmsynth.modality import KNOWN, Task
 from pmmsynth.store import PreparedCase, Store
 from pmmsynth.study.files import (
     IMAGES,
     KEY,
+    ORGANISER,
     REQUEST,
     STUDY,
     TOKENS,
@@ -38,8 +42,6 @@ from pmmsynth.study.images import mean_levels, write_images
 from pmmsynth.study.montage import write_montage
 from pmmsynth.study.plan import MIN_CASES, plan
 from pmmsynth.study.sets import SETS
-
-ORGANISER = "organiser"
 
 
 @dataclass(frozen=True)
@@ -125,16 +127,19 @@ def create(
     started = (key_folder / KEY).is_file()
     if seed is None:
         seed = read_request(key_folder).seed if started else secrets.randbits(64)
-    request = Request(
-        title=title,
-        readers=tuple(readers),
-        washout_days=washout_days,
-        types=form.types,
-        grades=form.grades,
-        seed=seed,
-        model=source.method.digest,
-        data=source.data,
-    )
+    try:
+        request = Request(
+            title=title,
+            readers=tuple(readers),
+            washout_days=washout_days,
+            types=form.types,
+            grades=form.grades,
+            seed=seed,
+            model=source.method.digest,
+            data=source.data,
+        )
+    except ValidationError as error:
+        raise UsageError(f"found {first_message(error)}; expected values a study can have; correct it") from error
     if started:
         _check_same(read_request(key_folder), request, out)
         sweep(key_folder)

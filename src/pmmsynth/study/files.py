@@ -11,6 +11,8 @@ from pmmsynth.errors import BadInput
 from pmmsynth.manifest import first_message
 
 STUDY, KEY, TOKENS, IMAGES = "study.json", "key.json", "tokens.csv", "images"
+ORGANISER = "organiser"
+"""Who is no reader; no reader is called so."""
 REQUEST = "request.json"
 
 
@@ -70,7 +72,7 @@ class StudyRecord(_Record):
     format: Literal[1] = 1
     id: str
     title: str
-    sequences: tuple[str, ...]
+    sequences: tuple[FolderName, ...]
     washout_days: Annotated[float, Field(ge=0)]
     types: tuple[str, ...]
     grades: tuple[str, ...]
@@ -82,6 +84,14 @@ class StudyRecord(_Record):
         items = [item.id for reader in self.readers for item in reader.items]
         if len(set(items)) != len(items):
             raise ValueError("an item stands twice")
+        return self
+
+    @model_validator(mode="after")
+    def _tells_people_apart(self) -> "StudyRecord":
+        codes = [ORGANISER, *(reader.code for reader in self.readers)]
+        tokens = [self.organiser, *(reader.token for reader in self.readers)]
+        if len(set(codes)) != len(codes) or len(set(tokens)) != len(tokens):
+            raise ValueError("a code or token stands twice, or a reader is called organiser")
         return self
 
 

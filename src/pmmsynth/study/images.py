@@ -119,6 +119,7 @@ def _nifti(levels: NDArray[np.uint16], spacing: NDArray[np.float64]) -> bytes:
     affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(data.shape) - 1) / 2)
     image = nib.Nifti1Image(data, affine)
+    image.set_qform(affine, "aligned")
     image.header.set_xyzt_units("mm")
     image.header["cal_max"] = TOP
     return bytes(image.to_bytes())

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import ConfigDict, Field
@@ -28,6 +29,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import OperationalError
 
 from pmmsynth.errors import PmmsynthError
+from pmmsynth.study.files import ORGANISER
 
 REPORTS = "reports.sqlite"
 LONGEST_TEXT = 20_000
@@ -141,6 +143,7 @@ class Ledger:
 
     def __init__(self, folder: Path, now: Callable[[], datetime] = utc_now) -> None:
         self._now = now
+        self._turn = Lock()  # threads queue for it; SQLite alone would have them try again after ever longer waits
         self._engine = create_engine(f"sqlite:///{folder / REPORTS}", connect_args={"timeout": 10})
         event.listen(self._engine, "connect", _prepare)
         with self._writing() as connection:
@@ -213,7 +216,7 @@ class Ledger:
         with self._writing() as connection:
             if _end(connection) is None:
                 connection.execute(insert(_ends).values(at=self._now().isoformat()))
-                self._note(connection, "organiser", "close")
+                self._note(connection, ORGANISER, "close")
 
     def log(self, who: str, action: str, item: str = "", detail: str = "") -> None:
         """Add a line to the log; never a token, never words of a report. Raises NotKept."""
@@ -257,7 +260,7 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """One writer at a time; all of it or nothing."""
-        with _telling_what_cannot_be(), self._engine.begin() as connection:
+        with _telling_what_cannot_be(), self._turn, self._engine.begin() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pmmsynth.study.files import ORGANISER
 from pmmsynth.web.guard import body_of
-from pmmsynth.web.serving import COOKIE, ORGANISER, Served, Serving, SignedIn
+from pmmsynth.web.serving import COOKIE, Served, Serving, SignedIn
 
 STATIC = files("pmmsynth.web") / "static"
 router = APIRouter()

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 
-from pmmsynth.study.files import Reader, StudyRecord, token_digest
+from pmmsynth.study.files import ORGANISER, Reader, StudyRecord, token_digest
 from pmmsynth.study.ledger import Ledger
 from pmmsynth.study.progress import Progress, progress
 from pmmsynth.web.sessions import Refusals, Sessions
 
-COOKIE, ORGANISER = "session", "organiser"
+COOKIE = "session"
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,19 @@ def look_at_images(desk: Desk) -> None:
     desk.press(*["Shift+ArrowDown"] * 8)
     assert desk.view(2).mean() < brighter.mean() - 0.05
     desk.press("r")
-    assert np.abs(desk.view(2) - views[1]).mean() < 0.02
+    assert np.abs(desk.view(2) - views[1]).mean() < 0.001, "reset"
+
+    desk.press("+", "+", "Control+ArrowRight")
+    assert all(np.abs(desk.view(n) - view).mean() > 0.02 for n, view in enumerate(views, 1)), "zoom and pan are linked"
+    desk.page.select_option("#plane", label="coronal")
+    expect(desk["figure .slice"].first).to_have_text("Slice 13 of 24")
+    desk["#plane"].focus()
+    desk.press("Escape", "r")
+    expect(desk["figure .slice"].first).to_have_text("Slice 4 of 6")
+    assert all(np.abs(desk.view(n) - view).mean() < 0.001 for n, view in enumerate(views, 1)), "reset"
+    desk.press("x")
+    assert 0.0001 < np.abs(desk.view(5) - views[4]).mean() < 0.02, "without the crosshair"
+    desk.press("x")
 
 
 def tell_nothing_of_what_is_shown(desk: Desk) -> None:

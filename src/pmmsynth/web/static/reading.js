@@ -176,7 +176,8 @@ async function submit() {
     if (!(error instanceof Refused)) throw error;
     if ([401, 404, 409].includes(error.status)) return refused(error.status);
     [work.hidden, message.hidden, pause.disabled] = [false, true, false];
-    return say(`not submitted: ${error.message}; try again`, false);
+    const long = [413, 422].includes(error.status);
+    return say(`not submitted: ${long ? "too long; shorten the text" : `${error.message}; try again`}`, false);
   }
   draft.stop();
   viewer.clear();

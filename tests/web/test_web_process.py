@@ -107,6 +107,19 @@ def test_answers_over_a_socket(study: Path) -> None:
         assert client.get(f"{at}/report").status_code == 200
 
 
+@pytest.mark.slow
+def test_the_end_is_seen_by_a_server_that_runs(study: Path) -> None:
+    with serving(study) as (_, address), browser(address, "R1") as client:
+        at = place(client)
+        assert client.put(f"{at}/report", json=REPORT).status_code == 204
+        with Ledger(study) as ledger:
+            ledger.close_study()
+        for answer in (client.put(f"{at}/report", json=REPORT), client.post(f"{at}/submit", json=REPORT)):
+            assert answer.status_code == 409
+            assert "study that has ended" in answer.json()["detail"]
+        assert client.get("/api/progress").json()["closed"] is True
+
+
 def chunks(size: int) -> str:
     """A body in chunks that has no end."""
     return "".join(f"400\r\n{'x' * 1024}\r\n" for _ in range(size // 1024 + 1))

@@ -374,6 +374,6 @@ def test_every_answer_carries_the_headers(served: Served, reader: TestClient) ->
     for answer in answers:
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS
         assert not {"server", "etag", "last-modified", "x-powered-by"} & set(answer.headers)
-    assert HEADERS["Cache-Control"] == "no-store"
+    assert HEADERS["Cache-Control"] == "no-store, no-transform"
     assert HEADERS["Referrer-Policy"] == "no-referrer"
     assert reader.get("/static/style.css").headers["cache-control"] == "no-cache"

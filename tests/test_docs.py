@@ -19,6 +19,8 @@ from pmmsynth.reading.impression import LabelFile, Labels
 from pmmsynth.segment.score import RegionScore
 from pmmsynth.segment.segmenter import SegmenterCard
 from pmmsynth.store import CaseRecord, StoreRecord
+from pmmsynth.study.files import Item, KeyRecord, Reader, Request, Shown, StudyRecord
+from pmmsynth.study.form import Form
 from pmmsynth.train import PRESETS, TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,12 +69,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("example", examples("toml"))
 def test_toml_examples_are_valid(example: str) -> None:
-    """Every one is a cohort file, a list of labels or training settings."""
+    """Every one is a cohort file, a list of labels, the choices of a reading study or training settings."""
     values = tomllib.loads(example)
     if "dataset" in values:
         CohortFile.model_validate(values)
     elif "labels" in values:
         Labels(LabelFile.model_validate(values))
+    elif "types" in values:
+        Form.model_validate(values)
     else:
         TypeAdapter(TrainConfig).validate_python(values)
 
@@ -118,6 +122,12 @@ def test_commands_and_options_exist(command: str) -> None:
         ("reference/files.md", Meta),
         ("reference/files.md", SegmenterCard),
         ("reference/files.md", RegionScore),
+        ("reference/files.md", StudyRecord),
+        ("reference/files.md", Reader),
+        ("reference/files.md", Item),
+        ("reference/files.md", KeyRecord),
+        ("reference/files.md", Shown),
+        ("reference/files.md", Request),
     ],
 )
 def test_every_field_is_explained(page: str, record: type[BaseModel]) -> None:
@@ -128,7 +138,7 @@ def test_every_field_is_explained(page: str, record: type[BaseModel]) -> None:
 
 def test_the_settings_are_the_settings() -> None:
     """The TOML example has every field; the table has the presets' numbers."""
-    (example,) = (e for e in examples("toml") if "[[dataset]]" not in e and "[labels]" not in e)
+    (example,) = (e for e in examples("toml") if not any(word in e for word in ("[[dataset]]", "[labels]", "types =")))
     assert set(tomllib.loads(example)) == set(TrainConfig.__dataclass_fields__)
     configs = [PRESETS[name]() for name in ("paper", "small", "tiny")]
     sizes = [c.architecture for c in configs]

@@ -181,5 +181,5 @@ def test_names_do_not_follow_from_the_seed(made, tmp_path):
     assert not items[0] & items[1]
     assert studies[0].organiser != studies[1].organiser
     text = (one.out / "study.json").read_text()
-    for told in ("A/P", "3-to-3", "2-to-4", "1-to-5", "987654321", "synth"):
+    for told in ("A/P", "3-to-3", "2-to-4", "1-to-5", "987654321"):
         assert told not in text

@@ -15,6 +15,8 @@ ORGANISER = "organiser"
 """Who is no reader; no reader is called so."""
 REQUEST = "request.json"
 
+INTENDED_USE = "this reading study alone; some of the images are synthetic and not marked, key.json says which"
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +69,7 @@ class StudyRecord(_Record):
         grades: Grades to choose from.
         organiser: SHA-256 of the token the organiser signs in with.
         readers: Each with an order of their own.
+        intended_use: What whoever finds the images must know.
     """
 
     format: Literal[1] = 1
@@ -78,6 +81,7 @@ class StudyRecord(_Record):
     grades: tuple[str, ...]
     organiser: str
     readers: tuple[Reader, ...]
+    intended_use: str = INTENDED_USE
 
     @model_validator(mode="after")
     def _has_no_item_twice(self) -> "StudyRecord":

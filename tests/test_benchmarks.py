@@ -81,3 +81,14 @@ def test_errors_of_known_moves() -> None:
     assert blind["error_mm"] == pytest.approx(blind["moved_mm"])
     assert blind["apart_mm"] == pytest.approx(blind["moved_mm"])
     assert blind["error_degrees"] == pytest.approx(np.degrees(np.arccos((np.trace(known[:3, :3]) - 1) / 2)))
+
+
+@pytest.mark.usefixtures("scripts")
+def test_waiting_of_readers_by_kind_of_request() -> None:
+    import readers
+
+    seconds = {"image": [0.010, 0.020, 0.030], "autosave": [0.005]}
+    rows = [
+        {"kind": kind, "reader": 0, "seconds": each, "error": each == 0.030} for kind in seconds for each in seconds[kind]
+    ]
+    assert readers.table(rows).splitlines()[2:] == ["| image | 3 | 1 | 20 | 29 | 30 |", "| autosave | 1 | 0 | 5 | 5 | 5 |"]

@@ -22,6 +22,11 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-background-networking"),
     *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),  # WebGL without a graphics card
 ]
+SETTLED = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const fits = (canvas) => !canvas.clientWidth || canvas.width === canvas.clientWidth;
+  do { await frame(); await frame(); await frame(); } while (![...document.querySelectorAll("canvas")].every(fits));
+}"""
 expect.set_options(timeout=30_000)
 
 
@@ -79,7 +84,7 @@ def a_server(study: Path) -> Iterator[Server]:
 
 
 class Desk:
-    """A page of one person. Every error in it and every request to elsewhere is kept in `faults`."""
+    """A page of one person, closed at the end; then every error in it and every request to elsewhere counts."""
 
     def __init__(self, browser: Browser, server: Server, shots: Path) -> None:
         self.server, self.shots = server, shots
@@ -91,6 +96,14 @@ class Desk:
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", self._asked)
         self.page.on("response", self._answered)
+
+    def __enter__(self) -> "Desk":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.context.close()
+        if kind is None:
+            assert self.faults == []
 
     def __getitem__(self, selector: str):
         return self.page.locator(selector)
@@ -106,7 +119,7 @@ class Desk:
         self.page.goto(self.server.address)
         self.page.fill("#token", tokens()[who])
         self.page.keyboard.press("Enter")
-        self.page.wait_for_url(self.server.address + "/")
+        expect(self["#signout"]).to_be_visible()
 
     def wait_for_images(self) -> None:
         expect(self["figure .slice"].first).to_be_visible()
@@ -114,13 +127,24 @@ class Desk:
 
     def settle(self) -> None:
         """Until what was asked for is drawn."""
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate(SETTLED)
 
     def view(self, number: int) -> np.ndarray:
-        """The pixels of a view, from 0 to 1, without its captions."""
+        """The pixels of a view, from 0 to 1, without its frame and captions."""
+        return np.asarray(self._picture(number), float)[30:-30, 2:-2] / 255
+
+    def square(self, number: int, size: int) -> np.ndarray:
+        """The largest square in the middle of a view, in this many rows and columns."""
+        picture = self._picture(number)
+        width, height = picture.size
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        return np.asarray(picture.resize((size, size), Image.Resampling.BOX, box), float)
+
+    def _picture(self, number: int) -> Image.Image:
         self.settle()
-        shot = self["figure"].nth(number - 1).screenshot()
-        return np.asarray(Image.open(BytesIO(shot)).convert("L"), float)[30:-30] / 255
+        return Image.open(BytesIO(self["figure"].nth(number - 1).screenshot())).convert("L")
 
     def press(self, *keys: str) -> None:
         for key in keys:

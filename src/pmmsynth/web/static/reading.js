@@ -13,8 +13,8 @@ const find = (selector) => document.querySelector(selector);
 const [work, message, pause, paused, confirmation] = ["#work", "#message", "#pause", "#paused", "#confirm"].map(find);
 const PAUSED = "paused";
 const LATER = 1000;
-let viewer, controls, form, draft, again;
-const later = {}; // timers of what is noted when the hand rests
+let viewer, controls, form, draft, again, rest;
+const resting = new Map(); // by action what is noted when the hand rests
 
 /** Ask where the reader is and show that. */
 async function next() {
@@ -86,7 +86,7 @@ function cannotDraw(cause) {
 }
 
 function build({ sequences, types, grades }) {
-  viewer = new Viewer(find("#views"), sequences, restedNote);
+  viewer = new Viewer(find("#views"), sequences, viewed);
   controls = new Controls(viewer);
   form = new ReportForm(find("#report"), types, grades, () => draft.change(form.report));
   viewer.box.addEventListener("webglcontextlost", () => cannotDraw("the graphics were lost"), true);
@@ -109,10 +109,18 @@ function offer(item, report) {
   };
 }
 
-/** Note what the views show once the hand rests. */
-function restedNote(action, detail) {
-  clearTimeout(later[action]);
-  later[action] = setTimeout(() => note(action, detail), LATER);
+/** Note a measurement at once, other changes of the views when the hand rests. */
+function viewed(action, detail) {
+  if (action === "measure") return note(action, detail);
+  resting.set(action, detail);
+  clearTimeout(rest);
+  rest = setTimeout(rested, LATER);
+}
+
+function rested() {
+  clearTimeout(rest);
+  for (const [action, detail] of resting) note(action, detail);
+  resting.clear();
 }
 
 function say(words, calm) {
@@ -158,6 +166,7 @@ function ask() {
 
 async function submit() {
   const { item } = draft;
+  rested();
   await draft.flush();
   if (work.hidden) return; // the server refused the text, and that is told
   tell("Submitting", "The report is on its way.");
@@ -167,7 +176,8 @@ async function submit() {
     if (!(error instanceof Refused)) throw error;
     if ([401, 404, 409].includes(error.status)) return refused(error.status);
     [work.hidden, message.hidden, pause.disabled] = [false, true, false];
-    return say(`not submitted: ${error.message}; try again`, false);
+    const long = [413, 422].includes(error.status);
+    return say(`not submitted: ${long ? "too long; shorten the text" : `${error.message}; try again`}`, false);
   }
   draft.stop();
   viewer.clear();
@@ -216,7 +226,7 @@ find("#report").addEventListener("submit", (event) => {
 });
 confirmation.addEventListener("close", () => confirmation.returnValue === "submit" && submit());
 pause.addEventListener("click", cover);
-paused.addEventListener("cancel", (event) => event.preventDefault());
+paused.addEventListener("keydown", (event) => event.key === "Escape" && event.preventDefault());
 paused.addEventListener("close", uncover);
 document.addEventListener("keydown", press);
 window.addEventListener("beforeunload", (event) => draft?.unsaved && event.preventDefault());

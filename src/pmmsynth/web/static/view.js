@@ -26,6 +26,7 @@ export class View {
       isRadiologicalConvention: true,
       isSliceMM: true,
       sliceType: 0,
+      crosshairWidthUnit: "percent",
       crosshairColor: [0.35, 0.75, 1, 0.8],
       fontColor: [0.75, 0.8, 0.85, 1],
       fontMinPx: 12,
@@ -108,7 +109,7 @@ export class View {
       this.changed = false;
     }
     this.nv.opts.sliceType = 2 - axis;
-    this.nv.opts.crosshairWidth = crosshair ? 0.5 : 0;
+    this.nv.opts.crosshairWidth = crosshair ? 0.3 : 0;
     this.nv.scene.crosshairPos = at;
     this.nv.scene.pan2Dxyzmm = [...pan, zoom];
     this.nv.drawScene();

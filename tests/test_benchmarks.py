@@ -89,6 +89,11 @@ def test_waiting_of_readers_by_kind_of_request() -> None:
 
     seconds = {"image": [0.010, 0.020, 0.030], "autosave": [0.005]}
     rows = [
-        {"kind": kind, "reader": 0, "seconds": each, "error": each == 0.030} for kind in seconds for each in seconds[kind]
+        {"kind": kind, "reader": 0, "seconds": each, "error": each == 0.030}
+        for kind in seconds
+        for each in seconds[kind]
     ]
-    assert readers.table(rows).splitlines()[2:] == ["| image | 3 | 1 | 20 | 29 | 30 |", "| autosave | 1 | 0 | 5 | 5 | 5 |"]
+    assert readers.table(rows).splitlines()[2:] == [
+        "| image | 3 | 1 | 20 | 29 | 30 |",
+        "| autosave | 1 | 0 | 5 | 5 | 5 |",
+    ]

@@ -170,7 +170,7 @@ def test_a_leak_by_name_is_found(made, brains, tmp_path):
     assert Table(images, named, brains).accuracy() > 0.9
 
 
-def test_names_do_not_follow_from_the_seed(made, tmp_path):
+def test_names_do_not_follow_from_the_seed(made, tmp_path, no_images):
     """Twice the same request: other folders, items and tokens, and no text of the study names case, set or seed."""
     one, other = (made.at(tmp_path / name) for name in ("one", "other"))
     studies = [study.again(seed=987_654_321) for study in (one, other)]

@@ -134,17 +134,21 @@ def test_the_key_of_another_study(study, tmp_path):
         path.write_text(content)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(made, tmp_path, monkeypatch, capsys):
     """From create to score; every reader finds in every set what he finds in the real images."""
     study = made.at(tmp_path)
     model = made.store.root.parent / "model"
     asked = ["reading", "create", str(made.store.root), str(model), "--out", str(study.out), "--key", str(study.key)]
-    assert main([*asked, "--reader", "A", "--reader", "B", "--seed", "1", "--title", "Study"]) == 0
+    form = tmp_path / "form.toml"
+    form.write_text('types = ["glioma", "acute infarct"]')
+    assert main([*asked, "--reader", "A", "--reader", "B", "--form", str(form), "--washout-days", "3"]) == 0
     said = capsys.readouterr().out
     assert f"48 reports to be written; tokens: {study.out / 'tokens.csv'}" in said
-    key = read_key(study.key)
+    key, record = read_key(study.key), read_study(study.out)
+    assert (record.types, record.washout_days) == (("glioma", "acute infarct"), 3)
     with Ledger(study.out) as ledger:
-        for reader in read_study(study.out).readers:
+        for reader in record.readers:
             for item in reader.items:
                 case = key.images[item.images].case
                 kind = "glioma" if case < "A/P3" else "acute infarct"

@@ -143,7 +143,7 @@ def test_folders_that_are_taken(made, tmp_path):
         dataclasses.replace(made, key=tmp_path / "lost").again()
 
 
-def test_the_key_of_another_study(made, tmp_path):
+def test_the_key_of_another_study(made, tmp_path, no_images):
     other = made.at(tmp_path)
     other.again()
     with pytest.raises(UsageError, match="key of another study"):
@@ -224,18 +224,18 @@ def test_killed_and_given_again(made, tmp_path, after):
     assert len(list((study.key / "montages" / "A").glob("*.png"))) == 6
 
 
-def test_killed_before_the_study(made, tmp_path, monkeypatch):
+def test_killed_before_the_study(made, tmp_path, no_images):
     """Tokens that were written before study.json count for nothing; new ones come with it."""
     study = made.at(tmp_path)
 
     def stop(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pmmsynth.study.create.StudyRecord", stop)
-    with pytest.raises(KeyboardInterrupt):
-        study.again()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pmmsynth.study.create.StudyRecord", stop)
+        with pytest.raises(KeyboardInterrupt):
+            study.again()
     assert not (study.out / "study.json").exists()
-    monkeypatch.undo()
     (study.out / "tokens.csv").write_text("who,token\nA,old\n")
     record = study.again()
     lines = dict(line.split(",") for line in (study.out / "tokens.csv").read_text().splitlines()[1:])

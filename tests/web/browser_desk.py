@@ -131,9 +131,20 @@ class Desk:
 
     def view(self, number: int) -> np.ndarray:
         """The pixels of a view, from 0 to 1, without its frame and captions."""
+        return np.asarray(self._picture(number), float)[30:-30, 2:-2] / 255
+
+    def square(self, number: int, size: int) -> np.ndarray:
+        """The largest square in the middle of a view, in this many rows and columns."""
+        picture = self._picture(number)
+        width, height = picture.size
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        return np.asarray(picture.resize((size, size), Image.Resampling.BOX, box), float)
+
+    def _picture(self, number: int) -> Image.Image:
         self.settle()
-        shot = self["figure"].nth(number - 1).screenshot()
-        return np.asarray(Image.open(BytesIO(shot)).convert("L"), float)[30:-30, 2:-2] / 255
+        return Image.open(BytesIO(self["figure"].nth(number - 1).screenshot())).convert("L")
 
     def press(self, *keys: str) -> None:
         for key in keys:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from browser_desk import Desk, Server, a_browser, a_server
@@ -13,9 +14,9 @@ from playwright.sync_api import Browser, expect
 from pmmsynth.console import Reporter
 from pmmsynth.reading.score import score
 from pmmsynth.study.close import close
-from pmmsynth.study.files import read_key
+from pmmsynth.study.files import IMAGES, read_key
 from pmmsynth.study.ledger import Draft, Ledger
-from study_phantoms import CASES, SETS, make_study
+from study_phantoms import CASES, SEQUENCES, SETS, make_study
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +36,7 @@ def test_a_study_from_the_first_sign_in_to_the_score(browser: Browser, tmp_path:
     with a_server(folder) as server:
         with Desk(browser, server, tmp_path) as desk:
             sign_in_after_a_wrong_token(desk)
+            find_every_voxel_in_its_place(desk, folder / IMAGES / record.readers[0].items[0].images)
             look_at_images(desk)
             tell_nothing_of_what_is_shown(desk)
             measure(desk)
@@ -81,6 +83,17 @@ def sign_in_after_a_wrong_token(desk: Desk) -> None:
     desk.wait_for_images()
     expect(desk["#progress"]).to_have_text("Sitting 1 of 4, patient 1 of 2")
     desk.shoot("reading")
+
+
+def find_every_voxel_in_its_place(desk: Desk, images: Path) -> None:
+    """The patient's right on the left, the front above, and each sequence under its own name."""
+    desk.press("x")  # no crosshair before them
+    for number, sequence in enumerate(SEQUENCES, 1):
+        expect(desk["figure b"].nth(number - 1)).to_contain_text(sequence)
+        voxels = nib.load(images / f"{sequence}.nii").get_fdata()[:, :, 3]  # to the right, to the front
+        seen = desk.square(number, len(voxels))
+        assert np.corrcoef(seen.ravel(), voxels[::-1, ::-1].T.ravel())[0, 1] > 0.9
+    desk.press("x")
 
 
 def look_at_images(desk: Desk) -> None:
@@ -260,6 +273,7 @@ def try_again_after_a_failed_load(desk: Desk) -> None:
 
 
 def see_how_far_the_readers_are(desk: Desk) -> None:
+    desk.page.clock.install()
     desk.sign_in("organiser")
     desk.shoot("organiser")
     rows = [[cell.inner_text().strip() for cell in row.locator("th, td").all()] for row in desk["tbody tr"].all()]
@@ -269,6 +283,9 @@ def see_how_far_the_readers_are(desk: Desk) -> None:
     ]
     tell_nothing_of_what_is_shown(desk)
     assert "Findings" not in desk.page.content()
+    desk.page.evaluate("document.title = 'as it was'")
+    desk.page.clock.fast_forward(30_000)
+    expect(desk.page).to_have_title("Progress: Phantoms")
 
 
 def sign_out(desk: Desk) -> None:

@@ -1,9 +1,12 @@
 """The verbs from the command line, and the experiment: what is there is not done again."""
 
+import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tyro
+from PIL import Image, ImageColor
 
 from model_phantoms import make_model
 from pmmsynth.cli import main
@@ -48,6 +51,7 @@ def test_the_experiment(tmp_path, monkeypatch):
     """Every sequence left out once, on a cohort with a plain mask; a second call trains and segments nothing."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import fig2c_segmentation
+    import stroke_look
 
     store = make_segment_store(tmp_path / "store", "A", "plain")
     model, out = make_model(tmp_path / "model"), tmp_path / "out"
@@ -69,3 +73,12 @@ def test_the_experiment(tmp_path, monkeypatch):
     assert (page.parent / "figures" / "segmentation_glioma.png").read_bytes() == figure
     assert table.decode() in page.read_text()
     assert page.read_text().startswith((SCRIPTS / page.name).read_text().strip())
+    look = tmp_path / "look.png"
+    stroke_look.main(make_segment_store(tmp_path / "A", "A").root, out / "full", model, look)
+    picture = np.asarray(Image.open(look).convert("RGB")).astype(int)
+    rows, columns = 5, 8  # all cases of A; four real sequences, four synthesized
+    height, width = picture.shape[0] / rows, picture.shape[1] / columns
+    y, x = np.nonzero(np.abs(picture - ImageColor.getrgb(stroke_look.TRUTH)).max(2) < 40)
+    assert set(zip((y // height).tolist(), (x // width).tolist(), strict=True)) == set(
+        itertools.product(range(rows), range(columns))
+    ), "the lesion is outlined on every image"

@@ -3,8 +3,8 @@
 Usage: python experiments/stroke_look.py STORE SEGMENTER MODEL PICTURE
 
 STORE is of experiments/stroke.toml, SEGMENTER the network on all sequences that experiments/fig2c_segmentation.py
-trained, MODEL the synthesis model. One row per case, the slice with most of what is marked; with one or two cases this
-is something to look at and no number.
+trained, MODEL the synthesis model. One row per case, the slice with most of the stroke, where that is known, else with
+most brain; one or two cases are something to look at and no number.
 """
 
 import sys
@@ -42,7 +42,7 @@ def main(store: Path, segmenter: Path, model: Path, picture: Path) -> None:
         real = inputs(case, card.modalities, "", method=None)
         found = segment(network, real)[:, 0].numpy()
         truth = np.asarray(case.lesion())[brain_slices(case)]
-        chosen = int((truth if truth.any() else found).sum((1, 2)).argmax())
+        chosen = int((truth if truth.any() else real[:, 0].numpy() > 0).sum((1, 2)).argmax())
         for axis, name, image in zip(row, card.modalities, real[chosen].numpy(), strict=False):
             show(axis, image, f"{name}, real", found[chosen], truth[chosen])
         for axis, name in zip(row[len(card.modalities) :], card.modalities, strict=True):

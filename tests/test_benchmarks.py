@@ -97,3 +97,16 @@ def test_waiting_of_readers_by_kind_of_request() -> None:
         "| image | 3 | 1 | 20 | 29 | 30 |",
         "| autosave | 1 | 0 | 5 | 5 | 5 |",
     ]
+
+
+@pytest.mark.usefixtures("scripts")
+def test_embeddings_are_measured_on_the_pairs(capsys: pytest.CaptureFixture[str]) -> None:
+    import embeddings
+
+    embeddings.main()
+    lines = capsys.readouterr().out.splitlines()[2:]
+    rows = {name: values for name, *values in (line.strip("| ").split(" | ") for line in lines)}
+    assert set(rows) == {"lexical", "ngrams"}
+    negation, paraphrase = (float(value) for value in rows["lexical"][-2:])
+    assert negation == pytest.approx(2 / 6**0.5, abs=5e-4), "two words in common, of two and three"
+    assert paraphrase == pytest.approx(1 / 15**0.5, abs=5e-4), "one, of three and five"

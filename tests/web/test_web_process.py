@@ -15,6 +15,7 @@ import pytest
 from web_study import REPORT, place, submit
 
 from pmmsynth.cli import main
+from pmmsynth.console import Reporter
 from pmmsynth.study.ledger import Draft, Ledger
 from study_phantoms import make_study, tokens
 
@@ -136,11 +137,34 @@ def answer_of(host: str, port: int, request: str) -> str:
 def test_beyond_this_machine_it_warns(study: Path) -> None:
     command = [sys.executable, "-m", "pmmsynth", "reading", "serve", str(study), "--port", "0", "--host", "0.0.0.0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stdout.readline().startswith("serving at http://0.0.0.0:")
-        process.terminate()
-        _, errors = process.communicate(timeout=20)
+        try:
+            assert process.stdout
+            assert process.stdout.readline().startswith("serving at http://0.0.0.0:")
+            process.terminate()
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert "WARNING: listening at 0.0.0.0, beyond this machine, WITHOUT ENCRYPTION" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_before_it_has_begun_it_stops(
+    number: int, study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say, handlers = Reporter.say, {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def say_and_tell(reporter: Reporter, text: str, **facts: object) -> None:
+        say(reporter, text, **facts)
+        if "address" in facts:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(Reporter, "say", say_and_tell)
+    try:
+        assert main(["reading", "serve", str(study), "--port", "0"]) == 0
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert capsys.readouterr().out.endswith("stopped\n")
 
 
 def test_what_cannot_be_served_is_told(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,14 +39,19 @@ class Serve(Verb):
                     f"WARNING: listening at {host}, beyond this machine, WITHOUT ENCRYPTION: put a reverse proxy with "
                     "TLS before it"
                 )
-            address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-            self.reporter.say(f"serving at {address}", address=address)
-            for number in (signal.SIGINT, signal.SIGTERM):  # the server has its own; it raises them again when done
-                signal.signal(number, lambda *_: None)
             config = uvicorn.Config(
                 app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
             )
-            uvicorn.Server(config).run(sockets=[listener])
+            server = uvicorn.Server(config)
+
+            def stop(*_: object) -> None:
+                server.should_exit = True
+
+            for number in (signal.SIGINT, signal.SIGTERM):  # until the server has its own, and after
+                signal.signal(number, stop)
+            address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            self.reporter.say(f"serving at {address}", address=address)
+            server.run(sockets=[listener])
         self.reporter.say("stopped")
         return 0
 

@@ -30,7 +30,7 @@ ABLATED = """![ablation](figures/comparison_{name}_fig2d.png)
 
 From left to right: a model without PFM for each dataset, one without PFM for all, the whole method with batches of one,
 of four (preset `small`, the column of the tables) and of sixteen slices, at equal epochs. The time is of one epoch over
-the whole cohort, all models of a variant together."""
+the whole cohort, all models of a variant together, at the pace of the quickest tenth of the steps."""
 
 
 def main(store: Path, out: Path, project: Path, name: str) -> None:

@@ -61,7 +61,7 @@ def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
     assert "+1.75 [" in text  # against MM-GAN: 2 dB less 0.25, the mean over six cases
     assert "| BraTS | T1->T1C |" in (tmp_path / "never_had.md").read_text()
     assert (tmp_path / "fig2d.png").read_bytes().startswith(b"\x89PNG")
-    assert tables.epoch_seconds(tmp_path, "PMM-Synth") == pytest.approx((20 * 0.5 + 20 * 1.0) / 2)
+    assert tables.epoch_seconds(tmp_path, "PMM-Synth") == pytest.approx(40 * 0.55 / 2), "40 steps at the quickest pace"
 
 
 @pytest.mark.slow

@@ -143,6 +143,14 @@ def test_folders_that_are_taken(made, tmp_path):
         dataclasses.replace(made, key=tmp_path / "lost").again()
 
 
+def test_a_key_makes_no_second_study(made, tmp_path):
+    before = contents(made.key)
+    with pytest.raises(UsageError, match=r"the key of the study in .*/study; expected one of .*/second"):
+        dataclasses.replace(made, out=tmp_path / "second").again()
+    assert contents(made.key) == before
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_key_of_another_study(made, tmp_path, no_images):
     other = made.at(tmp_path)
     other.again()

@@ -129,6 +129,7 @@ def create(
         seed = read_request(key_folder).seed if started else secrets.randbits(64)
     try:
         request = Request(
+            folder=str(out.resolve()),
             title=title,
             readers=tuple(readers),
             washout_days=washout_days,
@@ -160,8 +161,13 @@ def _check_folders(out: Path, key_folder: Path) -> None:
             f"found the key at {key_folder} and the study at {out}; expected neither inside the other; change --key"
         )
     if (key_folder / KEY).is_file():
-        if (out / STUDY).is_file() and read_study(out).id != read_key(key_folder).study:
-            raise UsageError(f"found the key of another study in {key_folder}; expected that of {out}; change --key")
+        if (out / STUDY).is_file():
+            if read_study(out).id != read_key(key_folder).study:
+                raise UsageError(
+                    f"found the key of another study in {key_folder}; expected that of {out}; change --key"
+                )
+        elif (made := read_request(key_folder).folder) != str(out.resolve()):
+            raise UsageError(f"found the key of the study in {made}; expected one of {out}; change --key, or --out")
         return
     if (out / STUDY).is_file():
         raise UsageError(f"found a study in {out} and no {KEY} in {key_folder}; expected its key; change --key")
@@ -180,7 +186,8 @@ def _check_readers(readers: Sequence[str]) -> None:
 
 def _check_same(there: Request, asked: Request, out: Path) -> None:
     """A study is finished as it was begun."""
-    values = [(name, getattr(there, name), getattr(asked, name)) for name in Request.model_fields]
+    names = [name for name in Request.model_fields if name != "folder"]  # both may have been moved
+    values = [(name, getattr(there, name), getattr(asked, name)) for name in names]
     if other := [f"{name} ({_brief(one)}, not {_brief(two)})" for name, one, two in values if one != two]:
         raise UsageError(
             f"found a study in {out} with another {' and '.join(other)}; expected the same; give that, or new folders"

@@ -129,6 +129,7 @@ class Request(_Record):
     """`request.json`, beside the key: what a study was asked to be; the same request finishes one broken off.
 
     Attributes:
+        folder: Of the study: a key opens one study only.
         title: As in `study.json`, like `washout_days`, `types` and `grades`.
         readers: Their codes.
         seed: Of all that is drawn by lot.
@@ -137,6 +138,7 @@ class Request(_Record):
     """
 
     format: Literal[1] = 1
+    folder: str
     title: str
     readers: tuple[FolderName, ...]
     washout_days: Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -1,6 +1,8 @@
 """Do synthesized sequences help to find lesions (Fig. 2c)? Trains and evaluates what is missing, then table and bars.
 
 For each sequence: all real; that one synthesized from the others, for the same network; a network trained without it.
+Besides, all of the first two for a network that learned from synthesized sequences among the real ones. Of several
+seeds the scores of each case are averaged.
 
 Usage: python experiments/fig2c_segmentation.py STORE RUN OUT --target glioma
        python experiments/fig2c_segmentation.py STORE RUN OUT --target lesion --dataset ISLES
@@ -10,7 +12,10 @@ Whatever is there already is not done again; table and bars follow from the rows
 """
 
 import shutil
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import tyro
 from tyro.conf import Positional, UseAppendAction
@@ -19,7 +24,7 @@ from pmmsynth.atomic import replacing, write_text
 from pmmsynth.console import Reporter
 from pmmsynth.segment.regions import Target
 from pmmsynth.segment.report import write_report
-from pmmsynth.segment.score import evaluate_segmenter, read_rows
+from pmmsynth.segment.score import RegionScore, evaluate_segmenter, read_rows
 from pmmsynth.segment.train import SegmentConfig, train_segmenter
 from pmmsynth.store import Store
 
@@ -34,7 +39,7 @@ def main(
     dataset: UseAppendAction[tuple[str, ...]] = (),
     steps: int = 1000,
     width: int = 32,
-    seed: int = 0,
+    seeds: tuple[int, ...] = (0,),
     page: Path | None = None,
 ) -> None:
     """The whole experiment in `out`; the same call again does what is missing.
@@ -42,31 +47,61 @@ def main(
     Args:
         store: What prepare wrote, without sequences withheld.
         model: A run folder of pmmsynth train.
-        out: One run folder per network, the rows, the table and the figure.
+        out: A folder per seed with a run folder per network and the rows; the table and the figure over all.
         target: What is segmented.
         dataset: Only these datasets of the store.
         steps: Of each network.
         width: Of each network.
-        seed: Of each network.
+        seeds: Of the networks; each seed has its own.
         page: Such as docs/segmentation_glioma.md; the figure goes into figures/ beside it.
     """
     cohort, reporter = Store(store, dataset), Reporter()
     names = cohort.record.modalities
-    plan = [("", "full"), *((name, f"without_{name}") for name in names)]
-    for left_out, folder in plan:
-        config = SegmentConfig(target=target, left_out=left_out, steps=steps, width=width, seed=seed)
-        train_segmenter(cohort, out / folder, config, reporter=reporter)
-        evaluate_segmenter(cohort, out / folder, out / ROWS, reporter=reporter)
-    for name in names:
-        evaluate_segmenter(cohort, out / "full", out / ROWS, model=model, left_out=name, reporter=reporter)
-    table = write_report(read_rows(out / ROWS), out).read_text(encoding="utf-8")
+    plan = [("", "full"), *((name, f"without_{name}") for name in names), ("", "mixed")]
+    found = []
+    for seed in seeds:
+        folder = out / f"seed{seed}"
+        for left_out, name in plan:
+            config = SegmentConfig(target=target, left_out=left_out, steps=steps, width=width, seed=seed)
+            synthesis = model if name == "mixed" else None
+            train_segmenter(cohort, folder / name, config, model=synthesis, reporter=reporter)
+            evaluate_segmenter(cohort, folder / name, folder / ROWS, reporter=reporter)
+        for name in names:
+            for network in ("full", "mixed"):
+                evaluate_segmenter(
+                    cohort, folder / network, folder / ROWS, model=model, left_out=name, reporter=reporter
+                )
+        found.append(read_rows(folder / ROWS))
+    table = write_report(averaged(found), out).read_text(encoding="utf-8")
     print(table)
     if page:
         with replacing(page.parent / "figures" / f"{page.stem}.png") as figure:
             shutil.copyfile(out / "segmentation.png", figure)
         text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
-        what = f"{steps} steps of each network, width {width}, seed {seed}."
+        what = f"{steps} steps of each network, width {width}, {said(seeds)}."
         write_text(page, f"{text}\n\n## Results\n\n{what} {table}\n![bars](figures/{page.stem}.png)\n")
+
+
+def averaged(seeds: Sequence[list[RegionScore]]) -> list[RegionScore]:
+    """The mean of each case's rows over the seeds; a distance over those seeds that have one."""
+    same: dict[tuple[str, ...], list[RegionScore]] = defaultdict(list)
+    for rows in seeds:
+        for row in rows:
+            same[(*row.place, row.region)].append(row)
+    result = []
+    for rows in same.values():
+        distances = [row.hd95_mm for row in rows if row.hd95_mm is not None]
+        means = {name: fmean(getattr(row, name) for row in rows) for name in ("dice", "volume_ml")}
+        means["hd95_mm"] = fmean(distances) if distances else None
+        result.append(rows[0].model_copy(update=means))
+    return result
+
+
+def said(seeds: Sequence[int]) -> str:
+    """The seeds in words."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"scores of each case averaged over seeds {', '.join(map(str, seeds))}"
 
 
 if __name__ == "__main__":

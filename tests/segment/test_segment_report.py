@@ -1,10 +1,12 @@
 """Table and bars follow from the rows: numbers by hand."""
 
+import itertools
+
 import pytest
 from scipy.stats import wilcoxon
 
 from pmmsynth.segment.report import bars, comparisons, groups, markdown, overall, write_report
-from pmmsynth.segment.score import VARIANTS, RegionScore
+from pmmsynth.segment.score import MIXED, VARIANTS, RegionScore
 
 DICE = {
     "real": [0.90, 0.80, 0.85, 0.70, 0.95, 0.60],
@@ -62,6 +64,33 @@ def test_overall_is_of_each_cases_mean(rows):
     found = overall(groups([*rows, *more]))["dropped"]
     assert found.n == 6
     assert found.mean == pytest.approx((0.770 - 0.608) / 2, abs=1e-3)
+
+
+MIXED_DICE = {
+    "mixed, real": [0.91, 0.81, 0.84, 0.72, 0.96, 0.61],
+    "mixed, synthesized": [0.92, 0.82, 0.85, 0.73, 0.97, 0.62],
+}
+
+
+def test_a_mixed_network_by_hand(rows):
+    """It has its own table once all its rows are there, and takes nothing from the first."""
+    plain = markdown(groups(rows))
+    more = [row(v, "" if v == "mixed, real" else "T1C", i, dice) for v in MIXED for i, dice in enumerate(MIXED_DICE[v])]
+    assert markdown(groups([*rows, *more[:-1]])) == plain
+    text = markdown(groups([*rows, *more]))
+    assert text.startswith(plain)
+    table = text.removeprefix(plain)
+    gain, over = (sum(a - b for a, b in zip(MIXED_DICE["mixed, synthesized"], DICE[o], strict=True)) / 6 for o in
+                  ("dropped", "synthesized"))  # fmt: skip
+    assert f"| T1C | whole tumour | 6 | 0.808 ± 0.128 | 0.818 ± 0.128 | {gain:+.3f} [" in table
+    assert f"| 0.031 | {over:+.3f} [" in table
+    assert "mixed, real 0.808, mixed, synthesized 0.818, dropped 0.608, synthesized 0.770." in table
+    assert f"Mixed, synthesized minus dropped, per case over all: {gain:+.3f} [" in table
+    (panel,) = bars(groups([*rows, *more])).axes
+    order = [*VARIANTS, "mixed, synthesized"]
+    assert [p.get_height() for p in panel.patches] == pytest.approx([sum((DICE | MIXED_DICE)[v]) / 6 for v in order])
+    edges = [(p.get_x(), p.get_x() + p.get_width()) for p in panel.patches]
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(edges)), "side by side"
 
 
 def test_bars_stand_at_the_means(rows, tmp_path):

@@ -24,6 +24,8 @@ def test_the_verbs(gliomas, tmp_path, capsys):
     verb = ["segment", "train", store, "--batch-size", "4", *TINY]
     assert main([*verb, "--out", str(tmp_path / "full")]) == 0
     assert main([*verb, "--out", str(tmp_path / "without"), "--left-out", "t1ce"]) == 0
+    assert main([*verb, "--out", str(tmp_path / "mixed"), "--model", model]) == 0
+    assert (tmp_path / "mixed" / "synthesized" / "B" / "B0.npy").is_file()
     verb = ["segment", "evaluate", store, "--out", str(out)]
     assert main([*verb, "--segmenter", str(tmp_path / "full")]) == 0
     assert main([*verb, "--segmenter", str(tmp_path / "without")]) == 0
@@ -57,13 +59,17 @@ def test_the_experiment(tmp_path, monkeypatch):
     model, out = make_model(tmp_path / "model"), tmp_path / "out"
     asked = [str(store.root), str(model), str(out), "--target", "lesion", "--dataset", "A", *TINY]
     tyro.cli(fig2c_segmentation.main, args=asked)
-    rows = read_rows(out / "segmentation.jsonl")
+    rows = read_rows(out / "seed0" / "segmentation.jsonl")
     names = store.record.modalities
-    wanted = {("real", "")} | {(variant, name) for variant in ("synthesized", "dropped") for name in names}
+    left_out = ("synthesized", "dropped", "mixed, synthesized")
+    wanted = {("real", ""), ("mixed, real", "")} | {(variant, name) for variant in left_out for name in names}
     assert {(r.variant, r.left_out) for r in rows} == wanted
     assert {r.dataset for r in rows} == {"A"}
     table, figure = (out / "segmentation.md").read_bytes(), (out / "segmentation.png").read_bytes()
     assert all(f"| {name} | lesion | 2 |".encode() in table for name in names)
+    again = fig2c_segmentation.averaged([rows, [r.model_copy(update={"dice": 1.0, "hd95_mm": None}) for r in rows]])
+    assert [r.dice for r in again] == pytest.approx([(r.dice + 1) / 2 for r in rows])
+    assert [r.hd95_mm for r in again] == [r.hd95_mm for r in rows]
     page = tmp_path / "docs" / "segmentation_glioma.md"
     asked += ["--page", str(page)]
     monkeypatch.setattr(TrainingSlices, "batch", lambda *_: pytest.fail("trained again"))
@@ -74,7 +80,7 @@ def test_the_experiment(tmp_path, monkeypatch):
     assert table.decode() in page.read_text()
     assert page.read_text().startswith((SCRIPTS / page.name).read_text().strip())
     look = tmp_path / "look.png"
-    stroke_look.main(make_segment_store(tmp_path / "A", "A").root, out / "full", model, look)
+    stroke_look.main(make_segment_store(tmp_path / "A", "A").root, out / "seed0" / "full", model, look)
     picture = np.asarray(Image.open(look).convert("RGB")).astype(int)
     rows, columns = 5, 8  # all cases of A; four real sequences, four synthesized
     height, width = picture.shape[0] / rows, picture.shape[1] / columns

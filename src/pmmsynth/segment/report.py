@@ -14,11 +14,19 @@ from pmmsynth.atomic import write_text
 from pmmsynth.evaluate.figures import save
 from pmmsynth.evaluate.significance import Difference, compare
 from pmmsynth.modality import ordered
-from pmmsynth.segment.score import VARIANTS, RegionScore, Variant
+from pmmsynth.segment.score import MIXED, VARIANTS, RegionScore, Variant
 
-COLOURS = {"real": "#4c78a8", "synthesized": "#f2a541", "dropped": "#b0b0b0"}
+COLOURS: dict[Variant, str] = {
+    "real": "#4c78a8",
+    "synthesized": "#f2a541",
+    "dropped": "#b0b0b0",
+    "mixed, synthesized": "#b5651d",
+}
+"""Of the bars, from left to right."""
 OTHERS: tuple[Variant, ...] = ("dropped", "real")
 """What synthesized is compared with."""
+MIXED_OTHERS: tuple[Variant, ...] = ("dropped", "synthesized")
+"""What synthesized is compared with, for a network that learned from synthesized sequences."""
 EMPTY = (
     "A region that is empty in truth and prediction counts as Dice 1, distance 0; in one of them as Dice 0, without a "
     "distance."
@@ -32,7 +40,7 @@ class Group:
     Attributes:
         left_out: The sequence.
         region: The region.
-        rows: Per variant the cases' rows, in one order.
+        rows: Per variant the cases' rows, in one order; those of MIXED are there if all cases have them.
     """
 
     left_out: str
@@ -59,36 +67,50 @@ def groups(rows: Iterable[RegionScore]) -> list[Group]:
         for region in regions:
             table = {**found.get((left_out, region), {}), **found.get(("", region), {})}
             shared = sorted(set.intersection(*(set(table.get(v, {})) for v in VARIANTS)))
+            whole = all(set(shared) <= set(table.get(v, {})) for v in MIXED)
             if shared:
-                result.append(Group(left_out, region, {v: [table[v][case] for case in shared] for v in VARIANTS}))
+                variants = (*VARIANTS, *MIXED) if whole else VARIANTS
+                result.append(Group(left_out, region, {v: [table[v][case] for case in shared] for v in variants}))
     return result
 
 
-def comparisons(found: Sequence[Group]) -> dict[tuple[str, str, Variant], Difference]:
-    """Dice of synthesized minus dropped, and minus real; corrected over all comparisons with the same other."""
+def comparisons(
+    found: Sequence[Group], variant: Variant = "synthesized", others: Sequence[Variant] = OTHERS
+) -> dict[tuple[str, str, Variant], Difference]:
+    """Dice of a variant minus that of others; corrected over all comparisons with the same other."""
     result: dict[tuple[str, str, Variant], Difference] = {}
-    for other in OTHERS:
-        pairs = {(g.left_out, g.region, other): g.dice("synthesized") - g.dice(other) for g in found}
+    for other in others:
+        pairs = {(g.left_out, g.region, other): g.dice(variant) - g.dice(other) for g in found}
         result |= compare(pairs)
     return result
 
 
-def overall(found: Sequence[Group]) -> dict[Variant, Difference]:
+def overall(
+    found: Sequence[Group], variant: Variant = "synthesized", others: Sequence[Variant] = OTHERS
+) -> dict[Variant, Difference]:
     """The same for each case's mean Dice over all regions and scenarios: one comparison with each other variant."""
     result: dict[Variant, Difference] = {}
-    for other in OTHERS:
+    for other in others:
         by_case: dict[tuple[str, str], list[float]] = defaultdict(list)
         for group in found:
-            for made, row in zip(group.rows["synthesized"], group.rows[other], strict=True):
+            for made, row in zip(group.rows[variant], group.rows[other], strict=True):
                 by_case[made.dataset, made.case].append(made.dice - row.dice)
         result |= compare({other: np.array([fmean(values) for values in by_case.values()])})
     return result
 
 
 def markdown(found: Sequence[Group]) -> str:
-    """Two tables with what their columns mean."""
+    """Tables with what their columns mean: Dice, distances and volumes, and, where it was scored, the mixed network."""
     if not found:
         return "No scenario has all three variants yet.\n"
+    tables = [dice_table(found), distance_table(found)]
+    if mixed := [group for group in found if MIXED[1] in group.rows]:
+        tables.append(mixed_table(mixed))
+    return "\n".join(tables)
+
+
+def dice_table(found: Sequence[Group]) -> str:
+    """Dice of the variants of Fig. 2c, region by region and over all."""
     tested = comparisons(found)
     lines = [
         "Dice, mean ± standard deviation over n cases: all sequences real; the left-out one synthesized from the "
@@ -104,16 +126,35 @@ def markdown(found: Sequence[Group]) -> str:
             difference = tested[group.left_out, group.region, other]
             cells += [_difference(difference), f"{difference.p:.2g}"]
         lines.append(f"| {group.left_out} | {group.region} | {group.n} | {' | '.join(cells)} |")
-    means = {v: fmean(fmean(group.dice(v)) for group in found) for v in VARIANTS}
-    lines += ["", f"Mean over regions and scenarios: {', '.join(f'{v} {means[v]:.3f}' for v in VARIANTS)}. "]
-    for other, difference in overall(found).items():
-        lines[-1] += (
-            f"Synthesized minus {other}, per case over all: {_difference(difference)}, n = {difference.n}, "
-            f"p = {difference.p:.2g}. "
-        )
-    lines[-1] = lines[-1].strip()
-    lines += [
+    lines += ["", _over_all(found, "synthesized", VARIANTS, OTHERS)]
+    return "\n".join(lines) + "\n"
+
+
+def mixed_table(found: Sequence[Group]) -> str:
+    """Dice of the network that learned from synthesized sequences among the real ones."""
+    real, made = MIXED
+    tested = comparisons(found, made, MIXED_OTHERS)
+    lines = [
+        "The same inputs for one more network on all sequences, in whose training half of the slices had one of them, "
+        "drawn at random, synthesized from the others (mixed). Dice and differences as above, p after Holm over the "
+        "rows of this table.",
         "",
+        f"| left out | region | n | {real} | {made} | - dropped | p | - synthesized, not mixed | p |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for group in found:
+        cells = [_spread(group.dice(variant)) for variant in MIXED]
+        for other in MIXED_OTHERS:
+            difference = tested[group.left_out, group.region, other]
+            cells += [_difference(difference), f"{difference.p:.2g}"]
+        lines.append(f"| {group.left_out} | {group.region} | {group.n} | {' | '.join(cells)} |")
+    lines += ["", _over_all(found, made, (*MIXED, *MIXED_OTHERS), MIXED_OTHERS)]
+    return "\n".join(lines) + "\n"
+
+
+def distance_table(found: Sequence[Group]) -> str:
+    """HD95 and errors of volumes of the variants of Fig. 2c."""
+    lines = [
         "95th-percentile Hausdorff distance in mm, median (n: cases that have one), and error of the volume in ml, "
         "median of its absolute value.",
         "",
@@ -128,6 +169,17 @@ def markdown(found: Sequence[Group]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _over_all(found: Sequence[Group], variant: Variant, shown: Sequence[Variant], others: Sequence[Variant]) -> str:
+    means = ", ".join(f"{v} {fmean(fmean(group.dice(v)) for group in found):.3f}" for v in shown)
+    text = f"Mean over regions and scenarios: {means}."
+    for other, difference in overall(found, variant, others).items():
+        text += (
+            f" {variant.capitalize()} minus {other}, per case over all: {_difference(difference)}, "
+            f"n = {difference.n}, p = {difference.p:.2g}."
+        )
+    return text
+
+
 def bars(found: Sequence[Group]) -> Figure:
     """A panel per region, a group of bars per left-out sequence: mean Dice, its standard error, the cases as dots."""
     regions = list(dict.fromkeys(group.region for group in found))
@@ -137,13 +189,16 @@ def bars(found: Sequence[Group]) -> Figure:
     axes = figure.subplots(1, max(len(regions), 1), sharey=True, squeeze=False)[0]
     for panel, region in zip(axes, regions, strict=False):
         for group in (g for g in found if g.region == region):
-            for place, variant in enumerate(VARIANTS):
-                at = scenarios.index(group.left_out) + 0.27 * (place - 1)
+            shown = [variant for variant in COLOURS if variant in group.rows]
+            width = 0.81 / len(shown)
+            for place, variant in enumerate(shown):
+                at = scenarios.index(group.left_out) + width * (place - (len(shown) - 1) / 2)
                 values = group.dice(variant)
                 error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-                panel.bar(at, values.mean(), 0.25, color=COLOURS[variant], yerr=error, capsize=2.5, ecolor="#333333",
-                          label=variant if group.left_out == scenarios[0] else None)  # fmt: skip
-                spread = np.linspace(-0.07, 0.07, len(values)) if len(values) > 1 else np.zeros(1)
+                label = variant if group.left_out == scenarios[0] else None
+                colours = {"color": COLOURS[variant], "ecolor": "#333333"}
+                panel.bar(at, values.mean(), 0.93 * width, yerr=error, capsize=2.5, label=label, **colours)
+                spread = np.linspace(-0.26 * width, 0.26 * width, len(values)) if len(values) > 1 else np.zeros(1)
                 panel.scatter(at + spread, values, s=5, color="#222222", alpha=0.45, linewidths=0, zorder=3)
         panel.set_title(region, fontsize=10)
         panel.set_xticks(range(len(scenarios)), [f"no {name}" for name in scenarios], fontsize=9)
@@ -155,7 +210,7 @@ def bars(found: Sequence[Group]) -> Figure:
     axes[0].set_ylabel("Dice")
     handles, labels = axes[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     return figure
 
 

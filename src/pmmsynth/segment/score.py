@@ -23,15 +23,19 @@ from pmmsynth.segment.segmenter import SegmenterCard, load_segmenter, segment
 from pmmsynth.segment.slices import brain_slices, digest_of, marked_cases, stack
 from pmmsynth.store import PreparedCase, Store
 
-Variant = Literal["real", "synthesized", "dropped"]
+Variant = Literal["real", "synthesized", "dropped", "mixed, real", "mixed, synthesized"]
 VARIANTS: tuple[Variant, ...] = ("real", "synthesized", "dropped")
+"""Those of Fig. 2c."""
+MIXED: tuple[Variant, ...] = ("mixed, real", "mixed, synthesized")
+"""The same inputs for a network that learned from synthesized sequences among the real ones."""
 
 
 class RegionScore(BaseModel):
     """One row: one region of one case.
 
     Attributes:
-        variant: Whether all sequences were real, one was synthesized, or the network works without it.
+        variant: Whether all sequences were real, one was synthesized, or the network works without it; "mixed, " before
+            it if the network learned from synthesized sequences too.
         left_out: That sequence; "" when all are real.
         dataset: Of the store.
         case: Its name there.
@@ -98,7 +102,7 @@ def evaluate_segmenter(
     left_out = parse_modality(left_out) if left_out else ""
     _check(card, store, model, left_out)
     method = Method.of([Synthesizer.load(model, device)], [model], store) if model else None
-    variant: Variant = "synthesized" if model else "dropped" if card.left_out else "real"
+    variant = variant_of(card, synthesized=model is not None)
     missing = left_out or card.left_out
     all_names = (*card.modalities, card.left_out) if card.left_out else card.modalities
     cases = marked_cases(store, [split], card.target, all_names, reporter)
@@ -116,6 +120,13 @@ def evaluate_segmenter(
                 write_rows(rows_path, list(rows.values()))
             advance()
     return list(rows.values())
+
+
+def variant_of(card: SegmenterCard, *, synthesized: bool) -> Variant:
+    """What a segmenter's row is called, with one sequence synthesized or none."""
+    if card.synthesis:
+        return "mixed, synthesized" if synthesized else "mixed, real"
+    return "synthesized" if synthesized else "dropped" if card.left_out else "real"
 
 
 def inputs(case: PreparedCase, modalities: tuple[str, ...], left_out: str, method: Method | None) -> torch.Tensor:
@@ -155,7 +166,7 @@ def read_rows(path: Path) -> list[RegionScore]:
 
 def write_rows(path: Path, rows: list[RegionScore]) -> None:
     """All rows, complete or not at all, in an order that does not depend on when they were made."""
-    names = [*VARIANTS, *(region for regions in REGIONS.values() for region in regions)]
+    names = [*VARIANTS, *MIXED, *(region for regions in REGIONS.values() for region in regions)]
     order = {name: place for place, name in enumerate(names)}
     rows = sorted(rows, key=lambda r: (order[r.variant], r.left_out, r.dataset, r.case, order.get(r.region, 0)))
     write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))

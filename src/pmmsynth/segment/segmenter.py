@@ -31,6 +31,7 @@ class SegmenterCard(BaseModel):
         width: Of the first stage.
         matrix: Pixels per side of a slice.
         inplane_mm: Pixel size.
+        synthesis: Digest of the model whose images it learned from too; "" if from real ones alone.
         training: Where the weights come from.
         weights_sha256: Of `segmenter.safetensors`.
     """
@@ -44,6 +45,7 @@ class SegmenterCard(BaseModel):
     width: int = Field(ge=1, le=512)
     matrix: int = Field(ge=16, le=4096, multiple_of=DIVISOR)
     inplane_mm: float = Field(ge=0.1, le=10)
+    synthesis: str = ""
     training: dict[str, Any]
     weights_sha256: str = ""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,6 +18,8 @@ from pmmsynth.store import PreparedCase, Store
 
 WITH_LESION = 1 / 3
 """Least share of a batch that shows some lesion, as nnU-Net has it."""
+SYNTHESIZED = 1 / 2
+"""Share of slices with one sequence synthesized, for a network that is to know such images."""
 TURN, ZOOM, GAIN = np.deg2rad(15), 0.1, 0.1
 """Training slices are mirrored, turned by up to 15 degrees, zoomed and brightened by up to 10 %."""
 
@@ -67,6 +70,8 @@ class TrainingSlices:
     Attributes:
         places: (case, slice) of every slice with brain.
         lesions: Those of them that show lesion.
+        synthesized: Per case the same slices with every sequence synthesized from the others: (modality, slice, row,
+            column); empty if the network learns from real images alone.
     """
 
     cases: Sequence[PreparedCase]
@@ -74,9 +79,16 @@ class TrainingSlices:
     modalities: tuple[str, ...]
     places: Sequence[tuple[int, int]]
     lesions: Sequence[tuple[int, int]]
+    synthesized: Sequence[NDArray[np.float16]] = ()
 
     @classmethod
-    def of(cls, cases: Sequence[PreparedCase], target: Target, modalities: tuple[str, ...]) -> "TrainingSlices":
+    def of(
+        cls,
+        cases: Sequence[PreparedCase],
+        target: Target,
+        modalities: tuple[str, ...],
+        synthesized: Sequence[NDArray[np.float16]] = (),
+    ) -> "TrainingSlices":
         """Look through all masks once. Raises BadInput if one has values nobody explains."""
         places, lesions = [], []
         for number, case in enumerate(cases):
@@ -84,7 +96,7 @@ class TrainingSlices:
             own = [(number, position) for position in brain_slices(case)]
             places += own
             lesions += [place for place in own if shown[place[1]]]
-        return cls(cases, target, modalities, places, lesions or places)
+        return cls(cases, target, modalities, places, lesions or places, synthesized)
 
     def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Images (slice, modality, row, column) and regions (slice, region, row, column), varied at random."""
@@ -96,6 +108,11 @@ class TrainingSlices:
             for i in random.integers(len(pool), size=count)
         ]
         images = torch.cat([stack(self.cases[case], self.modalities, [position]) for case, position in drawn])
+        if self.synthesized:
+            for image, (case, position) in zip(images, drawn, strict=True):
+                if random.random() < SYNTHESIZED:
+                    modality = random.integers(len(self.modalities))
+                    image[modality] = torch.from_numpy(self.synthesized[case][modality, position].astype(np.float32))
         truths = [regions_of(self.cases[case], self.target, [position])[:, 0] for case, position in drawn]
         return vary(images, torch.from_numpy(np.stack(truths)).float(), random)
 

@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from pmmsynth.atomic import sweep, write_json, write_text
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
+from pmmsynth.evaluate.method import Method
+from pmmsynth.infer import Synthesizer
 from pmmsynth.machine import fast_bf16
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
 from pmmsynth.model import load_tensors, save_tensors
+from pmmsynth.segment.mixing import check_tasks, synthesize_training
 from pmmsynth.segment.regions import Target
 from pmmsynth.segment.segmenter import DIVISOR, SegmenterCard, save_segmenter
 from pmmsynth.segment.slices import TrainingSlices, digest_of, marked_cases
@@ -112,13 +115,16 @@ class _State:
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def train_segmenter(store: Store, out: Path, config: SegmentConfig, *, reporter: Reporter) -> Path:
+def train_segmenter(
+    store: Store, out: Path, config: SegmentConfig, *, model: Path | None = None, reporter: Reporter
+) -> Path:
     """Train on the marked cases of the train split that have all of `config.modalities`, seen or left out.
 
     Args:
         store: What `prepare` wrote.
         out: The run folder: config.toml, metrics.jsonl, the checkpoint, model/.
         config: All settings.
+        model: A synthesis model or run folder: half of the slices have one sequence, drawn at random, from it.
         reporter: Where to speak.
 
     Returns:
@@ -126,7 +132,7 @@ def train_segmenter(store: Store, out: Path, config: SegmentConfig, *, reporter:
 
     Raises:
         BadInput: If no case fits, or a file of the run is damaged.
-        UsageError: If the run folder belongs to other settings or another store, or the matrix does not fit.
+        UsageError: If the run folder belongs to other settings or another store, or matrix or model do not fit.
         Stopped: After SIGTERM or SIGINT, once the checkpoint is written.
     """
     config = config.resolved(store)
@@ -134,10 +140,16 @@ def train_segmenter(store: Store, out: Path, config: SegmentConfig, *, reporter:
         raise UsageError(
             f"found a store of {store.record.matrix} pixels; expected a multiple of {DIVISOR}; prepare with --matrix"
         )
+    if model and config.left_out:
+        raise UsageError("found --model and --left-out; expected a network on all sequences to mix in; leave out one")
+    method = Method.of([Synthesizer.load(model)], [model], store) if model else None
     cases = marked_cases(store, ["train"], config.target, config.modalities, reporter)
-    origin = {"data_sha256": digest_of(cases), "cases": len(cases)}
+    origin = {"data_sha256": digest_of(cases), "cases": len(cases)} | ({"synthesis": method.digest} if method else {})
+    if method:
+        check_tasks(cases, config.inputs, method)
     _open_run(out, config, origin)
-    slices = TrainingSlices.of(cases, config.target, config.inputs)
+    made = synthesize_training(cases, config.inputs, method, out / "synthesized", reporter) if method else []
+    slices = TrainingSlices.of(cases, config.target, config.inputs, made)
     card = SegmenterCard(
         target=config.target,
         modalities=config.inputs,
@@ -145,6 +157,7 @@ def train_segmenter(store: Store, out: Path, config: SegmentConfig, *, reporter:
         width=config.width,
         matrix=store.record.matrix,
         inplane_mm=store.record.inplane_mm,
+        synthesis=method.digest if method else "",
         training={"seed": config.seed, "steps": config.steps, **origin},
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -215,7 +228,7 @@ def _open_run(out: Path, config: SegmentConfig, origin: dict[str, Any]) -> None:
         before, now = asdict(read_config(settings)), asdict(config)
         changed = [f"{name} {before[name]}, not {now[name]}" for name in now if before[name] != now[name]]
         if provenance.is_file() and json.loads(provenance.read_bytes()) != origin:
-            changed.append("other cases")
+            changed.append("other cases or another synthesis model")
         if changed:
             raise UsageError(
                 f"found a run with other settings in {out} ({'; '.join(changed)}); expected the same to resume; "

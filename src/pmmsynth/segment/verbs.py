@@ -38,6 +38,8 @@ class Train(_Marked):
     """The run folder."""
     left_out: str = ""
     """The sequence to train without."""
+    model: Path | None = None
+    """A synthesis model or run folder: half of the slices have one sequence, drawn at random, synthesized by it."""
     steps: int = 1000
     """In all."""
     batch_size: int = 16
@@ -61,7 +63,7 @@ class Train(_Marked):
             width=self.width,
             seed=self.seed,
         )
-        train_segmenter(Store(self.store, self.dataset), self.out, config, reporter=self.reporter)
+        train_segmenter(Store(self.store, self.dataset), self.out, config, model=self.model, reporter=self.reporter)
         return 0
 
 

@@ -1,0 +1,62 @@
+"""Training cases with every sequence synthesized from the others, kept in the run folder of a segmenter."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pmmsynth.atomic import replacing
+from pmmsynth.console import Reporter
+from pmmsynth.errors import UsageError
+from pmmsynth.evaluate.method import Method
+from pmmsynth.modality import Task
+from pmmsynth.segment.slices import brain_slices, stack
+from pmmsynth.store import PreparedCase
+
+
+def check_tasks(cases: Sequence[PreparedCase], modalities: tuple[str, ...], method: Method) -> None:
+    """Raises UsageError unless the method makes every sequence from all others, in every dataset of the cases."""
+    for dataset in {case.record.dataset for case in cases}:
+        for task in tasks(modalities):
+            if not method.can(task, dataset):
+                raise UsageError(
+                    f"found a model that does not do {task} in {dataset}; expected one that makes each of "
+                    f"{', '.join(modalities)} from the others; choose another model"
+                )
+
+
+def tasks(modalities: tuple[str, ...]) -> list[Task]:
+    """Each sequence from all others."""
+    return [Task(tuple(name for name in modalities if name != target), target) for target in modalities]
+
+
+def synthesize_training(
+    cases: Sequence[PreparedCase], modalities: tuple[str, ...], method: Method, folder: Path, reporter: Reporter
+) -> list[NDArray[np.float16]]:
+    """Write what is missing of `folder/<dataset>/<case>.npy` and open all.
+
+    Returns:
+        Per case (modality, slice, row, column) in [0, 1]; 0 outside the brain and in slices without brain.
+    """
+    found = []
+    with reporter.progress("synthesizing training cases", len(cases)) as advance:
+        for case in cases:
+            path = folder / case.record.dataset / f"{case.record.case}.npy"
+            if not path.is_file():
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, synthesized(case, modalities, method), allow_pickle=False)
+            found.append(np.load(path, mmap_mode="r", allow_pickle=False))
+            advance()
+    return found
+
+
+def synthesized(case: PreparedCase, modalities: tuple[str, ...], method: Method) -> NDArray[np.float16]:
+    """Every sequence of a case from all others, as a segmenter is given it: (modality, slice, row, column)."""
+    positions = brain_slices(case)
+    brain = np.asarray(case.brain())
+    given = stack(case, modalities, positions).numpy().transpose(1, 0, 2, 3)
+    made = np.zeros((len(modalities), *brain.shape), np.float16)
+    for channel, task in enumerate(tasks(modalities)):
+        made[channel, positions] = method.run(given, modalities, task, case.record, brain[positions])
+    return made

@@ -1,0 +1,100 @@
+"""A network that learns from synthesized sequences among the real ones: what it is shown, kept and refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model_phantoms import make_model
+from pmmsynth.errors import UsageError
+from pmmsynth.evaluate.method import Method
+from pmmsynth.infer import Synthesizer
+from pmmsynth.nets.pmm import PMMSynthArchitecture
+from pmmsynth.segment import mixing, slices
+from pmmsynth.segment.mixing import check_tasks, synthesize_training
+from pmmsynth.segment.score import evaluate_segmenter, inputs
+from pmmsynth.segment.segmenter import load_segmenter
+from pmmsynth.segment.slices import TrainingSlices, stack
+from pmmsynth.segment.train import train_segmenter
+from segment_phantoms import NAMES, TINY
+
+WIDER = PMMSynthArchitecture(width=6, residual_blocks=1, embedding=8)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_model(tmp_path / "synthesis")
+
+
+@pytest.fixture
+def method(model, gliomas):
+    return Method.of([Synthesizer.load(model)], [model], gliomas)
+
+
+def test_made_as_for_a_segmenter_that_is_scored(gliomas, method, tmp_path, quiet):
+    """Each sequence is what `inputs` gives in its scenario; the slice without brain stays 0."""
+    cases = list(gliomas.cases("train"))
+    made = synthesize_training(cases, NAMES, method, tmp_path, quiet)
+    assert [m.shape for m in made] == [(4, 6, 48, 48)] * 3
+    for case, images in zip(cases, made, strict=True):
+        for channel, name in enumerate(NAMES):
+            wanted = inputs(case, NAMES, name, method)[:, channel].numpy()
+            assert np.array_equal(images[channel, :5], wanted.astype(np.float16))
+            assert images[channel, :5].std() > 0
+        assert not images[:, 5].any()
+
+
+def test_what_is_there_is_not_made_again(gliomas, method, tmp_path, quiet, monkeypatch):
+    cases = list(gliomas.cases("train"))
+    before = synthesize_training(cases, NAMES, method, tmp_path, quiet)
+    (tmp_path / "B" / "B0.npy").unlink()
+    asked = []
+    honest = mixing.synthesized
+    monkeypatch.setattr(mixing, "synthesized", lambda case, *a: asked.append(case.record.case) or honest(case, *a))
+    after = synthesize_training(cases, NAMES, method, tmp_path, quiet)
+    assert asked == ["B0"]
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_half_of_the_slices_have_one_sequence_synthesized(gliomas, monkeypatch):
+    monkeypatch.setattr(slices, "vary", lambda images, truth, random: (images, truth))
+    cases = list(gliomas.cases("train"))
+    made = [np.full((4, 6, 48, 48), 0.75, np.float16)] * len(cases)
+    mixed = TrainingSlices.of(cases, "glioma", NAMES, made)
+    images, _ = mixed.batch(400, 0, 0)
+    replaced = (images == 0.75).flatten(2).all(2)
+    counts = replaced.sum(1)
+    assert set(counts.tolist()) == {0, 1}
+    assert 0.42 < counts.float().mean() < 0.58
+    assert (replaced.float().mean(0) > 0.07).all(), "each sequence takes its turn"
+    real = torch.cat([stack(case, NAMES, range(5)) for case in cases])
+    for image, which in zip(images[:40], replaced[:40], strict=True):
+        assert ((real[:, ~which] == image[~which]).flatten(1).all(1)).any(), "the others are real"
+
+
+def test_the_run_knows_its_model(gliomas, model, method, tmp_path, quiet):
+    folder = train_segmenter(gliomas, tmp_path / "mixed", TINY, model=model, reporter=quiet)
+    assert load_segmenter(folder)[1].synthesis == method.digest
+    rows = evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", reporter=quiet)
+    rows = evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", model=model, left_out="T2", reporter=quiet)
+    assert {(r.variant, r.left_out) for r in rows} == {("mixed, real", ""), ("mixed, synthesized", "T2")}
+    plain = train_segmenter(gliomas, tmp_path / "plain", TINY, reporter=quiet)
+    assert load_segmenter(plain)[1].synthesis == ""
+    assert load_segmenter(plain)[1].weights_sha256 != load_segmenter(folder)[1].weights_sha256
+    for out, other in (
+        ("mixed", None),
+        ("plain", model),
+        ("mixed", make_model(tmp_path / "other", architecture=WIDER)),
+    ):
+        with pytest.raises(UsageError, match="another synthesis model"):
+            train_segmenter(gliomas, tmp_path / out, TINY, model=other, reporter=quiet)
+
+
+def test_refusals(gliomas, model, method, tmp_path, quiet):
+    with pytest.raises(UsageError, match="--model and --left-out"):
+        train_segmenter(gliomas, tmp_path / "run", replace(TINY, left_out="T2"), model=model, reporter=quiet)
+    part = replace(method, tasks={"A": {"T1+T2+T1C->FLAIR"}, "B": set()})
+    with pytest.raises(UsageError, match=r"does not do T2\+T1C\+FLAIR->T1 in (A|B)"):
+        check_tasks(list(gliomas.cases("train")), NAMES, part)
+    assert not (tmp_path / "run").exists()

@@ -64,6 +64,38 @@ def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
     assert tables.epoch_seconds(tmp_path, "PMM-Synth") == pytest.approx(40 * 0.55 / 2), "40 steps at the quickest pace"
 
 
+@pytest.mark.usefixtures("scripts")
+def test_what_pfm_gains_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two trainings, two datasets of one task, and a task of the second alone; other methods and tasks do not count."""
+    import pfm_gain
+
+    monkeypatch.setattr(pfm_gain, "__file__", str(tmp_path / "pfm_gain.py"))
+    (tmp_path / "page.md").write_text("# By hand\n")
+    gains = {("A", "T1->T1C"): (0.2, 0.4), ("B", "T1->T1C"): (-0.1, 0.1), ("B", "T2->FLAIR"): (0.5, -0.1)}
+    for seed in (0, 1):
+        rows = []
+        for (dataset, task), gain in gains.items():
+            for case in range(5):
+                tilt = 0.01 * (case - 2)
+                rows += [score_row("w/o PFM", case, 30.0 + case, task, dataset)]
+                rows += [score_row("PMM-Synth", case, 30.0 + case + gain[seed] + tilt, task, dataset)]
+                rows += [score_row("FTN", case, 50.0, task, dataset)]
+        rows += [score_row(m, 0, 99.0, "T1->T2", "A") for m in ("w/o PFM", "PMM-Synth")]
+        write_rows(tmp_path / "out", seed, rows)
+    pfm_gain.main(tmp_path / "docs.md" / "page.md", {"Phantoms": tmp_path / "out"})
+    text = (tmp_path / "docs.md" / "page.md").read_text()
+    assert text.startswith("# By hand\n\nPSNR in dB")
+    assert "| mean of 3 rows | seed 0 | seed 1 | all |" in text
+    assert "| w/o PFM, PSNR | 32.00 | 32.00 | 32.00 |" in text
+    assert "| gain, PSNR | +0.200 | +0.133 | +0.167 |" in text
+    assert "| gain, SSIM | +0.0020 | +0.0013 | +0.0017 |" in text
+    assert "| T1->T1C | 10 | +0.15 [" in text, "ten cases of two datasets: the mean of 0.3 and 0.0"
+    assert "| T2->FLAIR | 5 | +0.20 [" in text
+    assert "| mean of a case's tasks | 10 | +0.20 [" in text, "0.3 in A; the mean of 0.0 and 0.2 in B"
+    assert "| B | T2->FLAIR | 5 | +0.50 | -0.10 | +0.20 [" in text
+    assert "FTN" not in text
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("scripts")
 def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

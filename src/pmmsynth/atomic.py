@@ -1,17 +1,23 @@
-"""Files that are complete or absent: write to a temporary name beside the target, sync, rename."""
+"""Files that are complete or absent, and folders with one writer: write to a temporary name beside, sync, rename."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pmmsynth.errors import UsageError
+
 _WRITING, _ASIDE = ".writing-", ".replaced-"
+PATIENCE = 10.0
+"""Seconds to wait for another writer: the workers of a killed one need a few to notice that it is gone."""
 
 
 @contextmanager
@@ -87,6 +93,41 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if it is not there, against other processes that would write there.
+
+    The hold is on the folder itself: it ends with the process, however that ends, and leaves no file. Where a file
+    system knows no such hold (some network drives) there is none.
+
+    Raises:
+        UsageError: If another process holds it, after PATIENCE.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        end = time.monotonic() + PATIENCE
+        while not _held(handle):
+            if time.monotonic() > end:
+                raise UsageError(
+                    f"found another process that writes to {folder}; expected one at a time; wait for it, or stop it"
+                )
+            time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _held(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # no such thing here
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pmmsynth.atomic import naming, write_json, write_text
+from pmmsynth.atomic import naming, only_writer, write_json, write_text
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
@@ -110,7 +110,8 @@ def score(
         Rows added per case, and the cases that failed.
 
     Raises:
-        UsageError: If the file has rows of another store or of other weights under the same name.
+        UsageError: If the file has rows of another store or of other weights under the same name, or another process
+            adds to it.
         NothingToDo: If no case of the split allows any of the tasks.
     """
     cases = cases_of(store, split, max_cases)
@@ -120,14 +121,15 @@ def score(
             f"found {len(cases)} {split} cases in {store.root}, none with the modalities of the tasks {tasks!r}; "
             "choose another split or other tasks"
         )
-    done = _begin(store, methods, out, overwrite, reporter, command)
-    work = [
-        _Work(case, todo, out)
-        for case, wanted in plans
-        if (todo := _missing(case, wanted, methods, done))  # nothing left of this case: skip it
-    ]
-    names = [f"{w.case.record.dataset}/{w.case.record.case}" for w in work]
-    return map_cases(_score_case, work, names, label="score", jobs=jobs, reporter=reporter)
+    with only_writer(out.parent):
+        done = _begin(store, methods, out, overwrite, reporter, command)
+        work = [
+            _Work(case, todo, out)
+            for case, wanted in plans
+            if (todo := _missing(case, wanted, methods, done))  # nothing left of this case: skip it
+        ]
+        names = [f"{w.case.record.dataset}/{w.case.record.case}" for w in work]
+        return map_cases(_score_case, work, names, label="score", jobs=jobs, reporter=reporter)
 
 
 def cases_of(store: Store, split: Split, max_cases: int | None = None) -> list[PreparedCase]:

@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from pmmsynth.atomic import sha256, sweep, write_json
+from pmmsynth.atomic import only_writer, sha256, sweep, write_json
 from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
@@ -105,6 +105,20 @@ def prepare(
         )
     if out.exists() and not (out / "store.json").is_file() and not _is_begun(out):
         raise UsageError(f"found {out} with other things in it; expected a store or no folder; choose another place")
+    with only_writer(out):
+        return _prepare(cohort_path, out, matrix, inplane_mm, jobs, cluster, overwrite, reporter)
+
+
+def _prepare(
+    cohort_path: Path,
+    out: Path,
+    matrix: int,
+    inplane_mm: float,
+    jobs: int,
+    cluster: str | None,
+    overwrite: bool,
+    reporter: Reporter,
+) -> Outcome[PreparedCase]:
     unconverted = _convert(cohort_path, out, jobs, cluster, overwrite, reporter)
     cohorts, manifest = read_cohorts(cohort_path, converted=out / CONVERTED)
     _write_tables(out, cohorts, manifest, matrix, inplane_mm)

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 from torch import Tensor, nn
 
-from pmmsynth.atomic import sweep, write_json, write_text
+from pmmsynth.atomic import only_writer, sweep, write_json, write_text
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.evaluate.method import Method
@@ -132,7 +132,8 @@ def train_segmenter(
 
     Raises:
         BadInput: If no case fits, or a file of the run is damaged.
-        UsageError: If the run folder belongs to other settings or another store, or matrix or model do not fit.
+        UsageError: If the run folder belongs to other settings or another store, another training writes there, or
+            matrix or model do not fit.
         Stopped: After SIGTERM or SIGINT, once the checkpoint is written.
     """
     config = config.resolved(store)
@@ -147,9 +148,6 @@ def train_segmenter(
     origin = {"data_sha256": digest_of(cases), "cases": len(cases)} | ({"synthesis": method.digest} if method else {})
     if method:
         check_tasks(cases, config.inputs, method)
-    _open_run(out, config, origin)
-    made = synthesize_training(cases, config.inputs, method, out / "synthesized", reporter) if method else []
-    slices = TrainingSlices.of(cases, config.target, config.inputs, made)
     card = SegmenterCard(
         target=config.target,
         modalities=config.inputs,
@@ -160,6 +158,16 @@ def train_segmenter(
         synthesis=method.digest if method else "",
         training={"seed": config.seed, "steps": config.steps, **origin},
     )
+    with only_writer(out):
+        _open_run(out, config, origin)
+        made = synthesize_training(cases, config.inputs, method, out / "synthesized", reporter) if method else []
+        _fit(card, TrainingSlices.of(cases, config.target, config.inputs, made), config, out, reporter)
+    reporter.say(f"segmenter: {out / 'model'}", segmenter=out / "model")
+    return out / "model"
+
+
+def _fit(card: SegmenterCard, slices: TrainingSlices, config: SegmentConfig, out: Path, reporter: Reporter) -> None:
+    """From the checkpoint, or from the start, to the segmenter."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
     network = card.build().to(device)
@@ -185,8 +193,6 @@ def train_segmenter(
                 raise Stopped(f"stopped on request; all is saved in {checkpoint}; the same command goes on from there")
     state.save(checkpoint)
     save_segmenter(out / "model", network, card)
-    reporter.say(f"segmenter: {out / 'model'}", segmenter=out / "model")
-    return out / "model"
 
 
 def _steps(state: _State, slices: TrainingSlices, config: SegmentConfig, device: torch.device) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -11,6 +12,7 @@ from lightning_fabric import Fabric
 from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
 
+from pmmsynth.atomic import only_writer
 from pmmsynth.console import Advance, Reporter
 from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, step_random
 from pmmsynth.errors import BadInput, PmmsynthError
@@ -56,8 +58,8 @@ def train(
 
     Raises:
         BadInput: If the store has no training case or the checkpoint is damaged.
-        UsageError: If the run folder belongs to other settings, another store or another number of processes, or
-            there is no such device.
+        UsageError: If the run folder belongs to other settings, another store or another number of processes, another
+            training writes there, or there is no such device.
         Stopped: After SIGTERM or SIGINT to any of the processes, once the checkpoint is written.
         LostProcess: If another process is gone.
     """
@@ -67,25 +69,10 @@ def train(
     reporter = reporter or Reporter() if fabric.is_global_zero else Reporter(quiet=True)
     if fabric.world_size > 1:
         reporter.say(f"{fabric.world_size} processes, {fabric.world_size * config.batch_size} slices per step")
-    by_first(fabric, lambda: open_run(out, store, config, card, processes=fabric.world_size))
-    run = _build(fabric, store, config, card)
-    last = out / "checkpoints" / LAST
-    if checkpoint := by_first(fabric, lambda: run.state.resume(last.parent, reporter)):
-        if not fabric.is_global_zero:
-            run.state.load(checkpoint)
-        reporter.say(f"resuming at epoch {run.progress.epoch}, step {run.progress.step}")
-    record = None
-    if fabric.is_global_zero:
-        record = Record(out / "metrics.jsonl", steps=run.global_step, epochs=run.progress.epoch)
-    total = config.epochs * run.scheduler.steps
-    with StopSignal() as stop, reporter.progress("training", total, run.global_step) as advance:
-        while run.progress.epoch < config.epochs:
-            _epoch(run, record, last, stop, advance)
-            _after_epoch(run, record, out, reporter)
-            run.save(last)
-    if fabric.is_global_zero and config.shrink:
-        shrink_model(out / "model", store, run.validation, fabric, reporter)
-    fabric.barrier()
+    with ExitStack() as held:
+        by_first(fabric, lambda: held.enter_context(only_writer(out)))
+        by_first(fabric, lambda: open_run(out, store, config, card, processes=fabric.world_size))
+        _train(_build(fabric, store, config, card), store, out, reporter)
     reporter.say(f"model: {out / 'model'}", model=out / "model")
     return out / "model"
 
@@ -119,6 +106,28 @@ class Run:
         if self.fabric.is_global_zero:
             self.state.save(path)
         self.fabric.barrier()
+
+
+def _train(run: Run, store: Store, out: Path, reporter: Reporter) -> None:
+    """Go on from the checkpoint, or from the start, to the end."""
+    fabric, config = run.fabric, run.config
+    last = out / "checkpoints" / LAST
+    if checkpoint := by_first(fabric, lambda: run.state.resume(last.parent, reporter)):
+        if not fabric.is_global_zero:
+            run.state.load(checkpoint)
+        reporter.say(f"resuming at epoch {run.progress.epoch}, step {run.progress.step}")
+    record = None
+    if fabric.is_global_zero:
+        record = Record(out / "metrics.jsonl", steps=run.global_step, epochs=run.progress.epoch)
+    total = config.epochs * run.scheduler.steps
+    with StopSignal() as stop, reporter.progress("training", total, run.global_step) as advance:
+        while run.progress.epoch < config.epochs:
+            _epoch(run, record, last, stop, advance)
+            _after_epoch(run, record, out, reporter)
+            run.save(last)
+    if fabric.is_global_zero and config.shrink:
+        shrink_model(out / "model", store, run.validation, fabric, reporter)
+    fabric.barrier()
 
 
 def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -> Run:

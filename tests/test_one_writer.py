@@ -57,6 +57,13 @@ def test_one_at_a_time_and_a_kill_frees_the_folder(tmp_path: Path) -> None:
             pytest.fail("two in one process")
     with only_writer(folder):
         assert not list(folder.iterdir()), "no file is left, or needed"
+    assert folder.is_dir(), "it was there before"
+    with only_writer(tmp_path / "new"):
+        pass
+    assert not (tmp_path / "new").exists(), "nothing was written"
+    with only_writer(tmp_path / "new"):
+        (tmp_path / "new" / "file").touch()
+    assert (tmp_path / "new" / "file").is_file()
 
 
 def test_a_second_one_waits_a_while(tmp_path: Path) -> None:

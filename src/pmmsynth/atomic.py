@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -100,11 +100,12 @@ def only_writer(folder: Path) -> Iterator[None]:
     """Hold a folder, made if it is not there, against other processes that would write there.
 
     The hold is on the folder itself: it ends with the process, however that ends, and leaves no file. Where a file
-    system knows no such hold (some network drives) there is none.
+    system knows no such hold (some network drives) there is none. A folder made here and still empty goes again.
 
     Raises:
         UsageError: If another process holds it, after PATIENCE.
     """
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -117,6 +118,9 @@ def only_writer(folder: Path) -> Iterator[None]:
             time.sleep(0.1)
         yield
     finally:
+        if is_new:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
         os.close(handle)
 
 

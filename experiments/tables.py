@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from pmmsynth.atomic import replacing, write_text
 from pmmsynth.evaluate import FLOORS, Score, read_scores
-from pmmsynth.evaluate.significance import Difference, Measure, differences
+from pmmsynth.evaluate.significance import Difference, Measure, differences, intervals
 from pmmsynth.evaluate.tables import Row, columns, markdown, rows
 from pmmsynth.evaluate.tasks import MANY_TO_ONE, ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
@@ -83,20 +83,25 @@ def against(scores: Sequence[Score]) -> str:
 
 
 def standing(scores: Sequence[Score]) -> str:
-    """In how many rows PMM-Synth is best, or not told apart from the best, and which methods are below a floor."""
+    """In how many rows PMM-Synth is best, or near the best in either sense, and which methods are below a floor."""
     lines = []
     for measure in DIGITS:
         found = differences(scores, OURS, measure=measure)
+        own = intervals(scores, measure=measure)
         table = [row for row in rows(scores) if OURS in row.cells]
         counts = []
         for floors, which in (((), "of the trained methods"), (FLOORS, "with the floors counted")):
-            best = level = 0
+            best = level = inside = 0
             for row in table:
                 means = {n: c.mean[measure] for n, c in row.cells.items() if n not in FLOORS or n in floors}
                 top = max(means, key=lambda name: means[name])
                 best += top == OURS
                 level += top != OURS and found[row.dataset, row.task, top].within
-            counts.append(f"{which} best in {best} of {len(table)} rows and within the interval of the best in {level}")
+                inside += top != OURS and means[OURS] >= own[row.dataset, row.task, top][0]
+            counts.append(
+                f"{which} best in {best} of {len(table)} rows, in {level} more the interval of the difference to the "
+                f"best includes 0, and in {inside} more its mean lies within the best one's own interval"
+            )
         lines.append(f"- {measure.upper()}: {OURS} is {', '.join(counts)}. Below a floor: {below(table, measure)}.")
     return "\n".join(lines) + "\n"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pmmsynth.evaluate.significance import differences, holm
+from pmmsynth.evaluate.significance import differences, holm, intervals
 from score_rows import score_row
 
 
@@ -50,6 +50,18 @@ def test_only_shared_cases_count() -> None:
     (found,) = differences(rows, "ours").values()
     assert (found.n, found.mean) == (2, 3.0)
     assert differences(rows, "nobody") == {}
+
+
+def test_each_methods_own_interval() -> None:
+    """Of evenly spread values it lies around their mean, wider where they spread more; of one case there is none."""
+    rows = [score_row(m, c, 30 + s * c) for m, s in (("narrow", 0.1), ("wide", 1.0)) for c in range(9)]
+    found = intervals([*rows, score_row("single", 0, 30.0)])
+    low, high = found["A", "T1->T2", "wide"]
+    assert (low + high) / 2 == pytest.approx(34, abs=0.15)
+    assert high - low == pytest.approx(2 * 1.96 * np.std(range(9)) / 3, rel=0.15), "as of a normal mean"
+    narrow = (30 + (low - 30) / 10, 30 + (high - 30) / 10)
+    assert found["A", "T1->T2", "narrow"] == pytest.approx(narrow, abs=0.02)  # other ties among the resamples
+    assert np.isnan(found["A", "T1->T2", "single"]).all()
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:

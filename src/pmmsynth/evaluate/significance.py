@@ -59,6 +59,17 @@ def differences(
     return compare(pairs)
 
 
+def intervals(
+    scores: Iterable[Score], *, measure: Measure = "psnr", protocol: str = PROTOCOL
+) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """The 95 % interval of every method's own mean over cases, by (dataset, task, method); NaN for a single case."""
+    values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for score in scores:
+        if score.protocol == protocol:
+            values[score.dataset, score.task, score.method].append(getattr(score, measure))
+    return {place: _interval(np.array(found)) for place, found in values.items()}
+
+
 def compare(pairs: Mapping[Place, NDArray[np.float64]]) -> dict[Place, Difference]:
     """What paired differences over cases say, one array per comparison; p is corrected for their number."""
     corrected = holm([_p(pair) for pair in pairs.values()])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model_phantoms import make_model
-from pmmsynth.errors import UsageError
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
 from pmmsynth.nets.pmm import PMMSynthArchitecture
@@ -55,6 +55,21 @@ def test_what_is_there_is_not_made_again(gliomas, method, tmp_path, quiet, monke
     after = synthesize_training(cases, NAMES, method, tmp_path, quiet)
     assert asked == ["B0"]
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("damage", [b"", b"half", "another shape"])
+def test_a_damaged_file_is_named(gliomas, method, tmp_path, quiet, damage):
+    cases = list(gliomas.cases("train"))
+    synthesize_training(cases, NAMES, method, tmp_path, quiet)
+    path = tmp_path / "A" / "A1.npy"
+    if damage == b"half":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif damage == b"":
+        path.write_bytes(b"")
+    else:
+        np.save(path, np.zeros((3, 6, 48, 48), np.float16))
+    with pytest.raises(BadInput, match=r"A1\.npy: .*remove it"):
+        synthesize_training(cases, NAMES, method, tmp_path, quiet)
 
 
 def test_half_of_the_slices_have_one_sequence_synthesized(gliomas, monkeypatch):

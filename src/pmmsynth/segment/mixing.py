@@ -8,27 +8,24 @@ from numpy.typing import NDArray
 
 from pmmsynth.atomic import replacing
 from pmmsynth.console import Reporter
-from pmmsynth.errors import UsageError
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.modality import Task
-from pmmsynth.segment.slices import brain_slices, stack
+from pmmsynth.segment.score import inputs
+from pmmsynth.segment.slices import brain_slices
 from pmmsynth.store import PreparedCase
 
 
 def check_tasks(cases: Sequence[PreparedCase], modalities: tuple[str, ...], method: Method) -> None:
     """Raises UsageError unless the method makes every sequence from all others, in every dataset of the cases."""
     for dataset in {case.record.dataset for case in cases}:
-        for task in tasks(modalities):
+        for target in modalities:
+            task = Task(tuple(name for name in modalities if name != target), target)
             if not method.can(task, dataset):
                 raise UsageError(
                     f"found a model that does not do {task} in {dataset}; expected one that makes each of "
                     f"{', '.join(modalities)} from the others; choose another model"
                 )
-
-
-def tasks(modalities: tuple[str, ...]) -> list[Task]:
-    """Each sequence from all others."""
-    return [Task(tuple(name for name in modalities if name != target), target) for target in modalities]
 
 
 def synthesize_training(
@@ -38,6 +35,9 @@ def synthesize_training(
 
     Returns:
         Per case (modality, slice, row, column) in [0, 1]; 0 outside the brain and in slices without brain.
+
+    Raises:
+        BadInput: If a file that is there is damaged.
     """
     found = []
     with reporter.progress("synthesizing training cases", len(cases)) as advance:
@@ -46,17 +46,25 @@ def synthesize_training(
             if not path.is_file():
                 with replacing(path) as temporary, temporary.open("wb") as file:
                     np.save(file, synthesized(case, modalities, method), allow_pickle=False)
-            found.append(np.load(path, mmap_mode="r", allow_pickle=False))
+            found.append(_open(path, (len(modalities), *case.brain().shape)))
             advance()
     return found
 
 
 def synthesized(case: PreparedCase, modalities: tuple[str, ...], method: Method) -> NDArray[np.float16]:
     """Every sequence of a case from all others, as a segmenter is given it: (modality, slice, row, column)."""
-    positions = brain_slices(case)
-    brain = np.asarray(case.brain())
-    given = stack(case, modalities, positions).numpy().transpose(1, 0, 2, 3)
-    made = np.zeros((len(modalities), *brain.shape), np.float16)
-    for channel, task in enumerate(tasks(modalities)):
-        made[channel, positions] = method.run(given, modalities, task, case.record, brain[positions])
+    made = np.zeros((len(modalities), *case.brain().shape), np.float16)
+    for channel, name in enumerate(modalities):
+        made[channel, brain_slices(case)] = inputs(case, modalities, name, method)[:, channel].numpy()
     return made
+
+
+def _open(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    try:
+        array: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        reason = "" if (array.dtype, array.shape) == (np.dtype(np.float16), shape) else f"{array.dtype} {array.shape}"
+    except (ValueError, EOFError, OSError) as error:
+        reason = " ".join(str(error).split())
+    if reason:
+        raise BadInput(f"{path}: {reason}", f"float16 {shape}", "remove it; the same command makes it again")
+    return array

@@ -22,7 +22,8 @@ fast: $(INSTALLED)  ## the tests that take seconds
 paper: $(INSTALLED)  ## every method on a cohort at one budget: make paper COHORT=cohorts.toml BUDGET=12 OUT=runs/paper
 	$(BIN)/pmmsynth prepare $(COHORT) --out $(OUT)/store $(PREPARE)
 	$(BIN)/python experiments/comparison.py $(OUT)/store $(OUT) --epochs $(BUDGET)
-	$(BIN)/python experiments/tables.py $(OUT)/store $(OUT)
+	$(BIN)/python experiments/kept.py $(OUT)/store $(OUT) $(OUT)/kept
+	$(BIN)/python experiments/tables.py $(OUT)/kept
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .

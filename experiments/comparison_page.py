@@ -1,30 +1,27 @@
-"""Write a page of docs, with its figures, from a finished run of experiments/comparison.py and experiments/tables.py.
+"""Write docs/comparison_NAME.md from what experiments/kept.py kept in results/NAME.
 
-Usage: python experiments/comparison_page.py STORE OUT PROJECT NAME   (docs/comparison_NAME.md)
+Usage: python experiments/comparison_page.py PROJECT NAME [OUT]
 
-The title and what to make of it are written by hand, in experiments/comparison_NAME.md.
+The title and what to make of it are written by hand, in experiments/comparison_NAME.md. With OUT of
+experiments/comparison.py the panels of its first seed are copied; without, those copied before stay.
 """
 
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from comparison import ENTRIES, run_folder, seconds
+from kept import Done, over_seeds, read_done
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from readme import copy_panel
-from tables import ABLATION, over_seeds
+from tables import ABLATION, OURS, ablation, epoch_seconds, tables
 
 from pmmsynth.atomic import replacing, write_text
-from pmmsynth.case import SPLITS
 from pmmsynth.console import clock
 from pmmsynth.evaluate import Score
-from pmmsynth.evaluate.tables import columns, rows
+from pmmsynth.evaluate.tables import rows
 from pmmsynth.evaluate.tasks import ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
-from pmmsynth.model import read_card
-from pmmsynth.store import Store
-from pmmsynth.train import TrainConfig
 
 ABLATED = """![ablation](figures/comparison_{name}_fig2d.png)
 
@@ -33,109 +30,100 @@ of four (preset `small`, the column of the tables) and of sixteen slices, at equ
 the whole cohort, all models of a variant together, at the pace of the quickest tenth of the steps."""
 
 
-def main(store: Path, out: Path, project: Path, name: str) -> None:
-    """Write the page and copy its figures."""
-    figures = project / "docs" / "figures"
-    scores = over_seeds(out)
-    trained = [n for n in ENTRIES if n in columns(scores)]
+def main(project: Path, name: str, out: Path | None = None) -> None:
+    """Write the page and its figures."""
+    kept, figures = project / "results" / name, project / "docs" / "figures"
+    done, scores, made = read_done(kept), over_seeds(kept), tables(kept)
     notes = (project / "experiments" / f"comparison_{name}.md").read_text(encoding="utf-8")
     title, _, remarks = notes.partition("\n")
-    shown = []
-    for path in sorted((out / "seed0" / "evaluation" / "figures").glob("panel_*.png")):
-        shown.append(f"comparison_{name}_{path.name}")
-        copy_panel(path, figures / shown[-1])
-    never, ablated = out / "never_had.md", [n for n in ABLATION if n in trained]
-    if len(ablated) > 2:
+    for path in sorted((out / "seed0" / "evaluation" / "figures").glob("panel_*.png")) if out else ():
+        copy_panel(path, figures / f"comparison_{name}_{path.name}")
+    ablated = len(ABLATION) == len(epoch_seconds(kept).keys() & {*ABLATION})
+    if ablated:
         with replacing(figures / f"comparison_{name}_fig2d.png") as temporary:
-            temporary.write_bytes((out / "fig2d.png").read_bytes())
+            FigureCanvasAgg(ablation(scores, epoch_seconds(kept))).print_png(str(temporary))
     parts = [
         title,
-        "Written by `experiments/comparison_page.py` after `make paper`; of its text only the next section is typed by "
-        f"hand (`experiments/comparison_{name}.md`).",
+        f"Written by `experiments/comparison_page.py` from [every case's scores](../results/{name}); of its text only "
+        f"the next section is typed by hand (`experiments/comparison_{name}.md`).",
         remarks.strip(),
         "## What was done",
-        setting(Store(store), out, trained),
+        setting(done),
         "## Over both tables",
-        (out / "standing.md").read_text(encoding="utf-8"),
+        made["standing"],
         "## One to one (Table 1)",
-        (out / "table1.md").read_text(encoding="utf-8"),
+        made["table1"],
         "## Many to one (Table 2)",
-        (out / "table2.md").read_text(encoding="utf-8"),
-        *(["## Sequences a dataset never had", never.read_text(encoding="utf-8")] if never.is_file() else []),
+        made["table2"],
+        "## Each task over all datasets",
+        "The cases of all datasets together, as far as every method has them.",
+        made["by_task"],
+        *(["## Sequences a dataset never had", made["never_had"]] if "never_had" in made else []),
         "## Cost",
-        cost(scores, out, trained),
-        *(["## Ablation (Fig. 2d)", ABLATED.format(name=name)] if len(ablated) > 2 else []),
+        cost(scores, next(iter(done.values()))),
+        *(["## Ablation (Fig. 2d)", ABLATED.format(name=name)] if ablated else []),
         "## Pictures",
         "One held-out case per dataset, the slice with most lesion (outlined on the truth). Given sequences, truth, "
         "each method, its absolute error below.",
-        *(f"![{picture}](figures/{picture})" for picture in shown),
+        *(f"![{p.stem}](figures/{p.name})" for p in sorted(figures.glob(f"comparison_{name}_panel_*.png"))),
     ]
     write_text(project / "docs" / f"comparison_{name}.md", "\n\n".join(parts) + "\n")
 
 
-def setting(store: Store, out: Path, trained: Sequence[str]) -> str:
+def setting(seeds: Mapping[int, Done]) -> str:
     """Data, split, seeds, budget, software and protocol, in lines."""
-    datasets = store.record.datasets
-    counts = {d.name: [len(list(store.cases(split, d.name))) for split in SPLITS] for d in datasets}
-    seeds = sorted(int(path.name.removeprefix("seed")) for path in out.glob("seed*"))
-    first = runs_of(out, seeds[0], trained[0])[0]
-    config = TrainConfig.read(first / "config.toml")
-    software = json.loads((first / "provenance.json").read_text(encoding="utf-8"))["software"]
+    done = next(iter(seeds.values()))
+    methods: dict[str, list[int]] = {}
+    for seed, each in seeds.items():
+        for name in each.methods:
+            methods.setdefault(name, []).append(seed)
+    counts = sorted({tuple(found) for found in methods.values()}, key=len, reverse=True)
+    trained = [f"{', '.join(map(str, c))} ({', '.join(n for n in methods if tuple(methods[n]) == c)})" for c in counts]
+    precision = " and ".join(sorted({each.precision for each in seeds.values()}))
+    versions = sorted({f"{n} {each.software[n]}" for each in seeds.values() for n in ("pmmsynth", "torch")})
     return "\n".join(
         [
             "- Data: "
-            + "; ".join(f"{d.name} ({', '.join(d.modalities)})" for d in datasets)
-            + f"; slices of {store.record.matrix} x {store.record.matrix} pixels of {store.record.inplane_mm:g} mm.",
+            + "; ".join(f"{name} ({', '.join(part.modalities)})" for name, part in done.datasets.items())
+            + f"; slices of {done.matrix} x {done.matrix} pixels of {done.inplane_mm:g} mm.",
             "- Split by patient (train / val / test): "
-            + "; ".join(f"{name} {'/'.join(map(str, count))}" for name, count in counts.items())
+            + "; ".join(f"{name} {'/'.join(map(str, part.cases))}" for name, part in done.datasets.items())
             + ".",
-            f"- Budget: {config.epochs} epochs over the training slices for every method, batch {config.batch_size}, "
-            f"preset `small`, {config.precision}; seeds {', '.join(map(str, seeds))}. Weights of the best validation.",
-            f"- Steps of a joint model: {steps(out, seeds[0], 'PMM-Synth')}; of a method with a model per dataset, as "
-            "many in all.",
-            f"- Software: pmmsynth {software['pmmsynth']}, torch {software['torch']}, Python {software['python']}.",
+            f"- Budget: {done.epochs} epochs over the training slices for every method, batch {done.batch_size}, "
+            f"preset `small`, {precision}. Weights of the best validation.",
+            f"- Seeds: {'; '.join(trained)}.",
+            f"- Steps of a joint model: {done.steps}; of a method with a model per dataset, as many in all.",
+            f"- Software: {', '.join(versions)}.",
             f"- Protocol: `{PROTOCOL}`. Networks alone: none is drawn towards regression.",
         ]
     )
 
 
-def cost(scores: Sequence[Score], out: Path, trained: Sequence[str]) -> str:
+def cost(scores: Sequence[Score], done: Done) -> str:
     """Per method what it costs, and its mean over the rows that all can do."""
-    table = [row for row in rows([s for s in scores if s.task in ONE_TO_ONE]) if set(trained) <= set(row.cells)]
-    measured = json.loads((out / "seed0" / "evaluation" / "compute.json").read_text(encoding="utf-8"))
+    trained = list(done.methods)
+    table = [row for row in rows([s for s in scores if s.task in ONE_TO_ONE]) if {*trained} <= {*row.cells}]
     means = {n: fmean(row.cells[n].mean["psnr"] for row in table) for n in trained}
     lines = [
         f"Quality is the mean over the {len(table)} rows of Table 1. Time per slice: 16 slices at once, all methods in "
-        "one run on the same machine; training: the steps of all models of a method, other work beside it.",
+        "one run on the same machine; training: the steps of all models of a method, other work beside it. Of the "
+        "first seed.",
         "",
         "| method | models | parameters, M | GMACs a slice | ms a slice | training | PSNR, dB |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name in trained:
-        folders, each = runs_of(out, 0, name), measured[name]
+    for name, each in done.methods.items():
         lines.append(
-            f"| {name} | {len(folders)} | {each['parameters'] / 1e6:.2f} | {each['gmacs']:.2f} | {each['ms']:.1f} | "
-            f"{clock(sum(map(seconds, folders)))} | {means[name]:.2f} |"
+            f"| {name} | {each.models} | {each.parameters / 1e6:.2f} | {each.gmacs:.2f} | {each.ms:.1f} | "
+            f"{clock(each.training)} | {means[name]:.2f} |"
         )
-    ours = "PMM-Synth"
-    ahead = [n for n in trained if n != ours and measured[n]["ms"] < measured[ours]["ms"] and means[n] > means[ours]]
-    lines += ["", f"Faster than {ours} and better: {', '.join(ahead) or 'none'}."]
+    ours = done.methods[OURS]
+    ahead = [n for n, each in done.methods.items() if each.ms < ours.ms and means[n] > means[OURS]]
+    lines += ["", f"Faster than {OURS} and better: {', '.join(ahead) or 'none'}."]
     return "\n".join(lines)
 
 
-def runs_of(out: Path, seed: int, name: str) -> list[Path]:
-    """The run folders of an entry."""
-    return sorted(path.parent for path in run_folder(out / f"seed{seed}", name).glob("*/metrics.jsonl"))
-
-
-def steps(out: Path, seed: int, name: str) -> int:
-    """Steps of the one model of an entry, to its end."""
-    (folder,) = runs_of(out, seed, name)
-    training = read_card(folder / "model").training
-    return training["steps"] * training["epochs"] // training["epoch"]
-
-
 if __name__ == "__main__":
-    if len(sys.argv) != 5:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+    main(Path(sys.argv[1]), sys.argv[2], *map(Path, sys.argv[3:]))

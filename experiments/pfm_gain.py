@@ -1,8 +1,9 @@
 """What PFM gains over several trainings: PMM-Synth against itself without PFM, each trained from several seeds.
 
-Usage: python experiments/pfm_gain.py PAGE NAME=OUT [NAME=OUT ...]   (OUT as of experiments/comparison.py --seeds 0 1 2)
+Usage: python experiments/pfm_gain.py PAGE NAME=KEPT [NAME=KEPT ...]   (KEPT of experiments/kept.py)
 
-A pure function of scores.jsonl; the start of the page is written by hand, in the file of that name beside this script.
+A pure function of the scores kept; the start of the page is written by hand, in the file of that name beside this
+script.
 """
 
 import sys
@@ -12,10 +13,11 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from tables import DIGITS, OURS, over_seeds
+from kept import over_seeds, read_kept
+from tables import DIGITS, OURS
 
 from pmmsynth.atomic import write_text
-from pmmsynth.evaluate import Score, read_scores
+from pmmsynth.evaluate import Score
 from pmmsynth.evaluate.significance import Difference, Measure, compare, differences
 from pmmsynth.evaluate.tables import rows
 from pmmsynth.evaluate.tasks import MANY_TO_ONE, ONE_TO_ONE
@@ -33,20 +35,16 @@ CAPTION = (
 def main(page: Path, cohorts: dict[str, Path]) -> None:
     """Write the page again."""
     text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
-    parts = [section(name, out) for name, out in cohorts.items()]
+    parts = [section(name, kept) for name, kept in cohorts.items()]
     write_text(page, "\n\n".join([text, CAPTION, *parts]) + "\n")
 
 
-def section(name: str, out: Path) -> str:
+def section(name: str, kept: Path) -> str:
     """All about one cohort."""
-    seeds = {path.parents[1].name.removeprefix("seed"): chosen(read_scores(path)) for path in found(out)}
-    mean = chosen(over_seeds(out))
+    seeds = {str(seed): chosen(scores) for seed, scores in read_kept(kept).items()}
+    seeds = {seed: scores for seed, scores in seeds.items() if {s.method for s in scores} == {OURS, WITHOUT}}
+    mean = chosen(over_seeds(kept))
     return f"## {name}\n\n{by_seed(seeds)}\n\n{by_task(mean)}\n\n{by_row(seeds, mean)}"
-
-
-def found(out: Path) -> list[Path]:
-    """The scores of every seed."""
-    return sorted(out.glob("seed*/evaluation/scores.jsonl"))
 
 
 def chosen(scores: Sequence[Score]) -> list[Score]:

@@ -1,29 +1,27 @@
-"""Tables 1 and 2 of the comparison with paired tests, and the ablation of Fig. 2d: pure functions of scores.jsonl.
+"""Tables 1 and 2 of the comparison with paired tests, and the ablation of Fig. 2d: pure functions of what was kept.
 
-Usage: python experiments/tables.py STORE OUT   (those of experiments/comparison.py)
+Usage: python experiments/tables.py KEPT   (that of experiments/kept.py)
 
-`never_had.md` is of the sequences that no training case of a dataset had, though its test cases do.
+`by_task.md` takes the cases of all datasets together; `never_had.md` is of the sequences that no training case of a
+dataset had, though its test cases do.
 """
 
-import json
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
-from comparison import ENTRIES, never_had, run_folder
+from kept import over_seeds, read_done
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pmmsynth.atomic import replacing, write_text
-from pmmsynth.evaluate import FLOORS, Score, read_scores
+from pmmsynth.evaluate import FLOORS, Score
 from pmmsynth.evaluate.significance import Difference, Measure, differences, intervals
 from pmmsynth.evaluate.tables import Row, columns, markdown, rows
 from pmmsynth.evaluate.tasks import MANY_TO_ONE, ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
-from pmmsynth.store import Store
 
 OURS = "PMM-Synth"
 ABLATION = ("w/o PFM, per dataset", "w/o PFM", "PMM-Synth, B = 1", OURS, "PMM-Synth, B = 16")
@@ -31,35 +29,42 @@ ABLATION = ("w/o PFM, per dataset", "w/o PFM", "PMM-Synth, B = 1", OURS, "PMM-Sy
 DIGITS: dict[Measure, int] = {"psnr": 2, "ssim": 3}
 
 
-def main(store: Path, out: Path) -> None:
+def main(kept: Path) -> None:
     """Write everything again."""
-    scores = over_seeds(out)
-    main_columns = [s for s in scores if s.method not in ABLATION or s.method in (OURS, "w/o PFM")]
+    scores, parts = over_seeds(kept), tables(kept)
+    for name in ("standing", "by_task", "table1", "table2", "never_had"):
+        if name in parts:
+            write_text(kept / f"{name}.md", parts[name])
+    if {s.method for s in scores} & {*ABLATION}:
+        with replacing(kept / "fig2d.png") as temporary:
+            FigureCanvasAgg(ablation(scores, epoch_seconds(kept))).print_png(str(temporary))
+
+
+def tables(kept: Path) -> dict[str, str]:
+    """Every table by its name, as Markdown; `never_had` only if there is such a sequence."""
+    scores = [s for s in over_seeds(kept) if s.method not in ABLATION or s.method in (OURS, "w/o PFM")]
+    paper = [s for s in scores if s.task in (*ONE_TO_ONE, *MANY_TO_ONE)]
+    found = {"standing": standing(paper), "by_task": _with_verdict(pooled(paper))}
     for number, tasks in ((1, ONE_TO_ONE), (2, MANY_TO_ONE)):
-        chosen = [s for s in main_columns if s.task in tasks]
-        write_text(out / f"table{number}.md", f"{markdown(chosen)}\n{standing(chosen)}\n{against(chosen)}")
-    write_text(out / "standing.md", standing([s for s in main_columns if s.task in (*ONE_TO_ONE, *MANY_TO_ONE)]))
-    if missing := never_had(Store(store)):
-        chosen = [s for s in main_columns if s.target in missing.get(s.dataset, ())]
-        write_text(out / "never_had.md", f"{markdown(chosen)}\n{standing(chosen)}\n{against(chosen)}")
-    with replacing(out / "fig2d.png") as temporary:
-        FigureCanvasAgg(ablation(scores, out)).print_png(str(temporary))
+        found[f"table{number}"] = _with_verdict([s for s in scores if s.task in tasks])
+    missing = {name: part.never_had for done in read_done(kept).values() for name, part in done.datasets.items()}
+    if any(missing.values()):
+        found["never_had"] = _with_verdict([s for s in scores if s.target in missing.get(s.dataset, ())])
+    return found
 
 
-def over_seeds(out: Path) -> list[Score]:
-    """The scores of each case, averaged over the seeds that have it; methods in the order of ENTRIES."""
-    found: dict[tuple[str, ...], list[Score]] = defaultdict(list)
-    for path in sorted(out.glob("seed*/evaluation/scores.jsonl")):
-        for score in read_scores(path):
-            found[(*score.key, score.protocol)].append(score)
-    order = list(ENTRIES)
-    return sorted(
-        (
-            same[0].model_copy(update={m: fmean(getattr(s, m) for s in same) for m in ("psnr", "ssim", "mae")})
-            for same in found.values()
-        ),
-        key=lambda s: order.index(s.method) if s.method in order else len(order),
-    )
+def pooled(scores: Sequence[Score]) -> list[Score]:
+    """The same scores as of one dataset."""
+    return [s.model_copy(update={"dataset": "all", "case": f"{s.dataset}/{s.case}"}) for s in scores]
+
+
+def epoch_seconds(kept: Path) -> dict[str, float]:
+    """Per method the time of an epoch, mean over the seeds."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for done in read_done(kept).values():
+        for name, cost in done.methods.items():
+            found[name].append(cost.epoch)
+    return {name: fmean(each) for name, each in found.items()}
 
 
 def against(scores: Sequence[Score]) -> str:
@@ -118,9 +123,9 @@ def below(table: Sequence[Row], measure: Measure) -> str:
     return "; ".join(f"{name} in {len(places)} ({', '.join(places)})" for name, places in found.items()) or "none"
 
 
-def ablation(scores: Sequence[Score], out: Path) -> Figure:
+def ablation(scores: Sequence[Score], seconds: Mapping[str, float]) -> Figure:
     """Mean over rows of each variant, and the time of one epoch."""
-    names = [name for name in ABLATION if name in columns(scores)]
+    names = [name for name in ABLATION if name in columns(scores) and name in seconds]
     table = [row for row in rows([s for s in scores if s.method in names], PROTOCOL) if set(names) <= set(row.cells)]
     shown = [name.replace(", ", "\n").replace("w/o PFM", "w/o\nPFM") for name in names]
     figure = Figure(figsize=(15, 4), layout="constrained")
@@ -134,7 +139,7 @@ def ablation(scores: Sequence[Score], out: Path) -> Figure:
             ylim=(min(values) - spread, max(values) + spread / 2),
         )
         axis.bar_label(axis.containers[0], [f"{v:.{DIGITS[measure]}f}" for v in values])
-    times = [epoch_seconds(out, name) for name in names]
+    times = [seconds[name] for name in names]
     axes[2].bar(shown, times, color="#f58518")
     axes[2].set(title="seconds per epoch", ylim=(0, 1.12 * max(times)))
     axes[2].bar_label(axes[2].containers[0], [f"{t:.0f}" for t in times])
@@ -143,24 +148,8 @@ def ablation(scores: Sequence[Score], out: Path) -> Figure:
     return figure
 
 
-def epoch_seconds(out: Path, name: str) -> float:
-    """Mean over seeds of the time all models of an entry take for one epoch, by the quickest tenth of their steps.
-
-    Other work on the machine makes steps longer, never shorter, so these are the ones to compare.
-    """
-    found = []
-    for seed in sorted(out.glob("seed*")):
-        if runs := sorted(path.parent for path in run_folder(seed, name).glob("*/metrics.jsonl")):
-            epochs = json.loads((runs[0] / "model" / "model.json").read_text(encoding="utf-8"))["training"]["epochs"]
-            found.append(sum(map(undisturbed, runs)) / epochs)
-    return fmean(found)
-
-
-def undisturbed(run: Path) -> float:
-    """Seconds all steps of a run would take at the pace of its quickest tenth."""
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    paces = [row["seconds_per_step"] for row in rows if "seconds_per_step" in row]
-    return float(np.quantile(paces, 0.1)) * max(row["global_step"] for row in rows)
+def _with_verdict(scores: Sequence[Score]) -> str:
+    return f"{markdown(scores)}\n{standing(scores)}\n{against(scores)}"
 
 
 def _said(found: Difference | None, digits: int) -> str:
@@ -171,6 +160,6 @@ def _said(found: Difference | None, digits: int) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

@@ -8,12 +8,15 @@ import pytest
 import tyro
 
 from phantoms import make_store
+from pmmsynth.evaluate import read_scores
 from pmmsynth.evaluate.score import Score
+from pmmsynth.metrics import PROTOCOL
 from pmmsynth.store import Store
 from pmmsynth.train import tiny
 from score_rows import score_row
 
-SCRIPTS = Path(__file__).parents[1] / "experiments"
+PROJECT = Path(__file__).parents[1]
+SCRIPTS = PROJECT / "experiments"
 
 
 @pytest.fixture
@@ -21,17 +24,23 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
-def write_rows(out: Path, seed: int, rows: list[Score]) -> None:
-    path = out / f"seed{seed}" / "evaluation" / "scores.jsonl"
-    path.parent.mkdir(parents=True)
-    path.write_text("".join(r.model_dump_json() + "\n" for r in rows))
+def write_kept(folder: Path, seed: int, rows: list[Score], *, epoch: float = 10.0, never: tuple[str, ...] = ()) -> None:
+    """What a comparison of these rows leaves; all methods but the floors cost the same."""
+    import kept
 
-
-def write_run(folder: Path, *, epochs: int, steps: list[tuple[int, float]]) -> None:
-    (folder / "model").mkdir(parents=True)
-    (folder / "model" / "model.json").write_text(json.dumps({"training": {"epochs": epochs}}))
-    lines = [json.dumps({"global_step": step, "seconds_per_step": each}) for step, each in steps]
-    (folder / "metrics.jsonl").write_text("\n".join([*lines, json.dumps({"global_step": 40, "validation_psnr": 1.0})]))
+    cost = {"digest": "d", "models": 1, "parameters": 1000, "gmacs": 0.5, "ms": 2.0, "training": 60.0, "epoch": epoch}
+    done = {
+        "datasets": {
+            n: {"modalities": ["T1"], "cases": (1, 0, 1), "never_had": never} for n in {r.dataset for r in rows}
+        },
+        **{"matrix": 32, "inplane_mm": 2.0, "epochs": 2, "batch_size": 4, "precision": "32-true", "steps": 9},
+        "software": {"pmmsynth": "0", "torch": "0", "python": "3"},
+        "floors": {"regression": "d", "copy": "d"},
+        "methods": dict.fromkeys({r.method for r in rows} - {"regression", "copy"}, cost),
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / f"seed{seed}.json").write_text(json.dumps(done))
+    (folder / f"seed{seed}.csv").write_text(kept.as_text(rows))
 
 
 @pytest.mark.usefixtures("scripts")
@@ -45,11 +54,8 @@ def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
             for m, value in names.items()
             for c in range(6)
         ]
-        write_rows(tmp_path, seed, rows)
-        for name in ("w-o-PFM--per-dataset", "w-o-PFM", "PMM-Synth"):
-            write_run(tmp_path / f"seed{seed}" / "runs" / name / "all", epochs=2, steps=[(20, 0.5), (40, 1.0)])
-    store = make_store(tmp_path / "store", {"BraTS": [("train", ["T1"]), ("test", ["T1", "T1C"])]})
-    tables.main(store.root, tmp_path)
+        write_kept(tmp_path, seed, rows, epoch=10.0 + seed, never=("T1C",))
+    tables.main(tmp_path)
     text = (tmp_path / "table1.md").read_text()
     assert "31.50 ± 0.00" in text
     assert "w/o PFM, per dataset" not in text, "the ablation has a figure of its own"
@@ -63,7 +69,30 @@ def test_tables_follow_from_the_rows(tmp_path: Path) -> None:
     assert "+1.75 [" in text  # against MM-GAN: 2 dB less 0.25, the mean over six cases
     assert "| BraTS | T1->T1C |" in (tmp_path / "never_had.md").read_text()
     assert (tmp_path / "fig2d.png").read_bytes().startswith(b"\x89PNG")
-    assert tables.epoch_seconds(tmp_path, "PMM-Synth") == pytest.approx(40 * 0.55 / 2), "40 steps at the quickest pace"
+    assert tables.epoch_seconds(tmp_path)["PMM-Synth"] == 10.5
+
+
+@pytest.mark.usefixtures("scripts")
+def test_each_task_over_all_datasets_has_every_case(tmp_path: Path) -> None:
+    """Two cases of A and one of B, of the same name: three cases, and a method that only has A's counts on those."""
+    import tables
+
+    rows = [score_row("PMM-Synth", c, p, "T1->T1C", d) for d, c, p in (("A", 0, 30.0), ("A", 1, 31.0), ("B", 0, 35.0))]
+    rows += [score_row("regression", r.case[-1:] == "1", 20.0, r.task, r.dataset) for r in rows]
+    write_kept(tmp_path, 0, rows)
+    tables.main(tmp_path)
+    assert "| all | T1->T1C | 3 | **32.00 ± 2.65**" in (tmp_path / "by_task.md").read_text()
+    assert not (tmp_path / "never_had.md").exists()
+
+
+@pytest.mark.usefixtures("scripts")
+def test_the_pace_of_an_epoch_is_that_of_the_quickest_steps(tmp_path: Path) -> None:
+    import kept
+
+    lines = [{"global_step": 20, "seconds_per_step": 0.5}, {"global_step": 40, "seconds_per_step": 1.0}]
+    text = "\n".join(map(json.dumps, [*lines, {"global_step": 40, "validation_psnr": 1.0}]))
+    (tmp_path / "metrics.jsonl").write_text(text)
+    assert kept.undisturbed(tmp_path) == pytest.approx(40 * 0.55), "forty steps at the tenth percentile"
 
 
 @pytest.mark.usefixtures("scripts")
@@ -98,8 +127,9 @@ def test_what_pfm_gains_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 rows += [score_row("PMM-Synth", case, 30.0 + case + gain[seed] + tilt, task, dataset)]
                 rows += [score_row("FTN", case, 50.0, task, dataset)]
         rows += [score_row(m, 0, 99.0, "T1->T2", "A") for m in ("w/o PFM", "PMM-Synth")]
-        write_rows(tmp_path / "out", seed, rows)
-    pfm_gain.main(tmp_path / "docs.md" / "page.md", {"Phantoms": tmp_path / "out"})
+        write_kept(tmp_path / "kept", seed, rows)
+    write_kept(tmp_path / "kept", 2, [r for r in rows if r.method == "FTN"])  # a training without the two: no column
+    pfm_gain.main(tmp_path / "docs.md" / "page.md", {"Phantoms": tmp_path / "kept"})
     text = (tmp_path / "docs.md" / "page.md").read_text()
     assert text.startswith("# By hand\n\nPSNR in dB")
     assert "| mean of 3 rows | seed 0 | seed 1 | all |" in text
@@ -118,6 +148,7 @@ def test_what_pfm_gains_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import comparison
     import comparison_page
+    import kept
     import tables
 
     names = ("T1", "T2", "FLAIR")
@@ -141,25 +172,36 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     tyro.cli(comparison.main, args=asked)
     assert scores.read_bytes() == before
     assert Store(store.root).record == store.record
-    tables.main(store.root, out)
+    folder = tmp_path / "results" / "phantoms"
+    kept.main(store.root, out, folder)
+    ((seed, again),) = kept.read_kept(folder).items()
+    honest = [s for s in read_scores(scores) if s.protocol == PROTOCOL]
+    assert seed == 0
+    assert [s.model_dump(exclude={"psnr", "ssim", "mae"}) for s in again] == [
+        s.model_dump(exclude={"psnr", "ssim", "mae"}) for s in sorted(honest, key=lambda s: s.key)
+    ], "digest, task and all are back"
+    assert [s.psnr for s in again] == pytest.approx([s.psnr for s in sorted(honest, key=lambda s: s.key)], abs=1e-6)
+    tables.main(folder)
     (tmp_path / "docs" / "figures").mkdir(parents=True)
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "comparison_phantoms.md").write_text(
         "# Phantoms\n\n## What to make of it\n\nNothing.\n"
     )
-    comparison_page.main(store.root, out, tmp_path, "phantoms")
+    comparison_page.main(tmp_path, "phantoms", out)
     page = (tmp_path / "docs" / "comparison_phantoms.md").read_text()
     assert page.startswith("# Phantoms\n\nWritten by")
     assert "Nothing." in page
     assert "A 2/1/1; B 2/1/1" in page
     assert "Budget: 2 epochs over the training slices for every method, batch 2" in page
     assert f"Steps of a joint model: {last['FTN/all']};" in page
-    assert (out / "table1.md").read_text() in page
-    assert f"## Over both tables\n\n{(out / 'standing.md').read_text()}" in page
+    assert "- Seeds: 0 (MM-GAN, FTN, PMM-Synth)." in page
+    assert (folder / "table1.md").read_text() in page
+    assert f"## Over both tables\n\n{(folder / 'standing.md').read_text()}" in page
     assert "Fig. 2d" not in page, "two of its variants are no ablation"
     costs = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| ") and line.count("|") == 8]
     assert ["| MM-GAN", "2"] in costs
     assert ["| FTN", "1"] in costs
+    assert page.count("_panel_") == 4, "two panels, each with its name"
     for picture in re.findall(r"!\[.*\]\(figures/(.*)\)", page):
         assert (tmp_path / "docs" / "figures" / picture).is_file()
 

@@ -1,0 +1,219 @@
+"""What a finished comparison leaves for tables and pages: the score of every case, and what was done at what cost.
+
+Usage: python experiments/kept.py STORE OUT KEPT   (STORE and OUT of experiments/comparison.py)
+
+Per seed `seedN.csv`, a line for each method, case and task under the primary protocol, and `seedN.json`. They are small
+enough to stay in the project (results/), so that its tables can be made again without training, and that seeds trained
+at different times come together in one table.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from comparison import ENTRIES, never_had, run_folder, seconds
+from pydantic import BaseModel, ConfigDict
+
+from pmmsynth.atomic import write_json, write_text
+from pmmsynth.case import SPLITS
+from pmmsynth.evaluate import FLOORS, Score, read_scores
+from pmmsynth.metrics import PROTOCOL
+from pmmsynth.modality import Task
+from pmmsynth.model import read_card
+from pmmsynth.store import Store
+from pmmsynth.train import TrainConfig
+
+COLUMNS = ("method", "dataset", "case", "task", "psnr", "ssim", "mae", "n_slices")
+DECIMALS = 6
+
+
+class Part(BaseModel):
+    """One dataset: its sequences, its cases to train, validate and test, and what only its test cases have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    modalities: tuple[str, ...]
+    cases: tuple[int, int, int]
+    never_had: tuple[str, ...]
+
+
+class Cost(BaseModel):
+    """What a method took.
+
+    Attributes:
+        digest: Of its weights.
+        models: How many it has.
+        parameters: Of all of them.
+        gmacs: Per slice, 1e9.
+        ms: Per slice, 16 at once, all methods of the seed in one run.
+        training: Seconds the steps of all models took.
+        epoch: Seconds of one epoch over the cohort at the pace of the quickest tenth of the steps: other work on the
+            machine makes steps longer, never shorter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    models: int
+    parameters: int
+    gmacs: float
+    ms: float
+    training: float
+    epoch: float
+
+
+class Done(BaseModel):
+    """What was done for one seed; `steps` are those of a joint model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    datasets: dict[str, Part]
+    matrix: int
+    inplane_mm: float
+    epochs: int
+    batch_size: int
+    precision: str
+    steps: int
+    software: dict[str, str]
+    floors: dict[str, str]
+    methods: dict[str, Cost]
+
+
+def main(store: Path, out: Path, kept: Path) -> None:
+    """Keep every seed there is."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for seed in sorted(out.glob("seed*/evaluation/scores.jsonl")):
+        folder = seed.parents[1]
+        scores = [s for s in read_scores(seed) if s.protocol == PROTOCOL]
+        write_text(kept / f"{folder.name}.csv", as_text(scores))
+        write_json(kept / f"{folder.name}.json", what_was_done(Store(store), folder, scores).model_dump())
+
+
+def read_done(kept: Path) -> dict[int, Done]:
+    """What was done, by seed; files that are not of this kind stop with what is wrong in them."""
+    return {
+        int(path.stem.removeprefix("seed")): Done.model_validate_json(path.read_bytes())
+        for path in sorted(kept.glob("seed*.json"))
+    }
+
+
+def read_kept(kept: Path) -> dict[int, list[Score]]:
+    """The scores, by seed."""
+    return {
+        seed: from_text(_csv(kept, seed).read_text(encoding="utf-8"), done) for seed, done in read_done(kept).items()
+    }
+
+
+def over_seeds(kept: Path) -> list[Score]:
+    """The scores of each case, averaged over the seeds that have it; methods in the order of ENTRIES."""
+    found: dict[tuple[str, ...], list[Score]] = defaultdict(list)
+    for scores in read_kept(kept).values():
+        for score in scores:
+            found[score.key].append(score)
+    order = list(ENTRIES)
+    return sorted(
+        (
+            same[0].model_copy(update={m: fmean(getattr(s, m) for s in same) for m in ("psnr", "ssim", "mae")})
+            for same in found.values()
+        ),
+        key=lambda s: order.index(s.method) if s.method in order else len(order),
+    )
+
+
+def as_text(scores: Sequence[Score]) -> str:
+    """Lines of COLUMNS, to six decimals, sorted."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    lines = ([getattr(s, name) for name in COLUMNS] for s in scores)
+    writer.writerows(sorted([round(v, DECIMALS) if isinstance(v, float) else v for v in line] for line in lines))
+    return out.getvalue()
+
+
+def from_text(text: str, done: Done) -> list[Score]:
+    """The scores that `as_text` wrote: test cases, whole crops, the primary protocol."""
+    digests = {**done.floors, **{name: cost.digest for name, cost in done.methods.items()}}
+    return [
+        Score.model_validate(
+            {
+                **line,
+                "digest": digests[line["method"]],
+                "split": "test",
+                "target": Task.parse(line["task"]).target,
+                "protocol": PROTOCOL,
+                "region": "crop",
+            }
+        )
+        for line in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def what_was_done(store: Store, seed: Path, scores: Sequence[Score]) -> Done:
+    """Data, split, budget and software of the runs of a seed, and the cost of each method."""
+    measured = json.loads((seed / "evaluation" / "compute.json").read_text(encoding="utf-8"))
+    runs = {name: runs_of(seed, name) for name in ENTRIES if name in measured}
+    first = next(iter(runs.values()))[0]
+    config = TrainConfig.read(first / "config.toml")
+    missing = never_had(store)
+    datasets = {
+        d.name: Part(
+            modalities=tuple(d.modalities),
+            cases=tuple(len(list(store.cases(split, d.name))) for split in SPLITS),  # type: ignore[arg-type]
+            never_had=missing.get(d.name, ()),
+        )
+        for d in store.record.datasets
+    }
+    return Done(
+        datasets=datasets,
+        matrix=store.record.matrix,
+        inplane_mm=store.record.inplane_mm,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        precision=config.precision,
+        steps=sum(map(steps_of, runs.get("PMM-Synth", next(iter(runs.values()))))),
+        software=json.loads((first / "provenance.json").read_text(encoding="utf-8"))["software"],
+        floors={s.method: s.digest for s in scores if s.method in FLOORS},
+        methods={
+            name: Cost(
+                **{k: measured[name][k] for k in ("digest", "parameters", "gmacs", "ms")},
+                models=len(folders),
+                training=sum(map(seconds, folders)),
+                epoch=sum(map(undisturbed, folders)) / config.epochs,
+            )
+            for name, folders in runs.items()
+        },
+    )
+
+
+def runs_of(seed: Path, name: str) -> list[Path]:
+    """The run folders of an entry."""
+    return sorted(path.parent for path in run_folder(seed, name).glob("*/metrics.jsonl"))
+
+
+def steps_of(run: Path) -> int:
+    """Steps of a model, to its end."""
+    training = read_card(run / "model").training
+    return training["steps"] * training["epochs"] // training["epoch"]
+
+
+def undisturbed(run: Path) -> float:
+    """Seconds all steps of a run would take at the pace of its quickest tenth."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    paces = [row["seconds_per_step"] for row in rows if "seconds_per_step" in row]
+    return float(np.quantile(paces, 0.1)) * max(row["global_step"] for row in rows)
+
+
+def _csv(kept: Path, seed: int) -> Path:
+    return kept / f"seed{seed}.csv"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from model_phantoms import make_model
+from pmmsynth import atomic
+from pmmsynth.atomic import only_writer
 from pmmsynth.cli import main
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.modality import KNOWN
@@ -40,6 +42,16 @@ def test_the_sets_are_those_of_the_paper():
     ]
     assert SETS[1].synthesized == ("T1C", "DWI", "ADC")
     assert SETS[2].synthesized == ("T1C", "FLAIR", "DWI", "ADC")
+
+
+@pytest.mark.parametrize("held", ["out", "key"])
+def test_a_second_one_at_a_time_is_refused_and_nothing_is_made(made, tmp_path, monkeypatch, held):
+    monkeypatch.setattr(atomic, "PATIENCE", 0.1)
+    here = made.at(tmp_path)
+    with only_writer(getattr(here, held)):
+        with pytest.raises(UsageError, match="found another process that writes to"):
+            here.again()
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_the_study_is_what_was_planned(made):

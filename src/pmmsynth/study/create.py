@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pmmsynth.atomic import replacing, sweep, write_json
+from pmmsynth.atomic import only_writer, replacing, sweep, write_json
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
@@ -119,47 +119,52 @@ def create(
         reporter: Where to speak.
 
     Raises:
-        UsageError: If the folders are taken, or hold a study made from something else.
+        UsageError: If the folders are taken, or hold a study made from something else, or another process makes one.
         BadInput: If a file of them is damaged.
     """
-    _check_folders(out, key_folder)
+    _check_apart(out, key_folder)
     _check_readers(readers)
-    started = (key_folder / KEY).is_file()
-    if seed is None:
-        seed = read_request(key_folder).seed if started else secrets.randbits(64)
-    try:
-        request = Request(
-            folder=str(out.resolve()),
-            title=title,
-            readers=tuple(readers),
-            washout_days=washout_days,
-            types=form.types,
-            grades=form.grades,
-            seed=seed,
-            model=source.method.digest,
-            data=source.data,
-        )
-    except ValidationError as error:
-        raise UsageError(f"found {first_message(error)}; expected values a study can have; correct it") from error
-    if started:
-        _check_same(read_request(key_folder), request, out)
-        sweep(key_folder)
-        sweep(out)
-    else:
-        _write_key(key_folder, request, source)
-    key = read_key(key_folder)
-    _write_images(out, key, source, reporter)
-    for case in source.cases:
-        write_montage(key_folder, out, key, case, _name(case))
-    return read_study(out) if (out / STUDY).is_file() else _write_study(out, key, request, source)
+    with only_writer(out), only_writer(key_folder):  # two at once would keep one key and the images of the other
+        _check_folders(out, key_folder)
+        started = (key_folder / KEY).is_file()
+        if seed is None:
+            seed = read_request(key_folder).seed if started else secrets.randbits(64)
+        try:
+            request = Request(
+                folder=str(out.resolve()),
+                title=title,
+                readers=tuple(readers),
+                washout_days=washout_days,
+                types=form.types,
+                grades=form.grades,
+                seed=seed,
+                model=source.method.digest,
+                data=source.data,
+            )
+        except ValidationError as error:
+            raise UsageError(f"found {first_message(error)}; expected values a study can have; correct it") from error
+        if started:
+            _check_same(read_request(key_folder), request, out)
+            sweep(key_folder)
+            sweep(out)
+        else:
+            _write_key(key_folder, request, source)
+        key = read_key(key_folder)
+        _write_images(out, key, source, reporter)
+        for case in source.cases:
+            write_montage(key_folder, out, key, case, _name(case))
+        return read_study(out) if (out / STUDY).is_file() else _write_study(out, key, request, source)
 
 
-def _check_folders(out: Path, key_folder: Path) -> None:
+def _check_apart(out: Path, key_folder: Path) -> None:
     one, other = out.resolve(), key_folder.resolve()
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise UsageError(
             f"found the key at {key_folder} and the study at {out}; expected neither inside the other; change --key"
         )
+
+
+def _check_folders(out: Path, key_folder: Path) -> None:
     if (key_folder / KEY).is_file():
         if (out / STUDY).is_file():
             if read_study(out).id != read_key(key_folder).study:

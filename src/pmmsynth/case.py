@@ -47,6 +47,8 @@ class Scans:
 
 READY = Scans()
 """Registered and skull-stripped: what scans are taken for unless somebody says otherwise."""
+RAW = Scans(skull_stripped=False, registered=False)
+"""Heads as they were scanned."""
 
 
 class Case(BaseModel):
@@ -63,6 +65,7 @@ class Case(BaseModel):
         lesion: Lesion mask, or None.
         lesion_labels: What the mask's values mean ({1: "necrotic core", ...}); empty when unknown.
         remarks: What to know of how its files were found, such as which of two runs was taken.
+        scans: What has been done to its scans already.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +80,7 @@ class Case(BaseModel):
     lesion: Path | None = None
     lesion_labels: dict[int, str] = {}
     remarks: tuple[str, ...] = ()
+    scans: Scans = READY
 
     @model_validator(mode="after")
     def _has_ordered_images(self) -> "Case":

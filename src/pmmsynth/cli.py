@@ -187,7 +187,7 @@ class Synthesize(ManyCases):
     dataset: str | None = None
     """The training dataset the patients belong to; a manifest says its own."""
     raw: bool = False
-    """The scans have skull and are not registered: find the brain and bring them together first."""
+    """The scans have skull and are not registered: find the brain, bring them together first. A manifest knows it."""
     targets: str = "missing"
     """missing, all, or names such as t1c,flair; a sequence that is given is made from the others."""
     split: Literal["train", "val", "test"] | None = None
@@ -204,7 +204,7 @@ class Synthesize(ManyCases):
     """Limit of the process in gigabytes; fewer slices then share a pass."""
 
     def run(self) -> int:
-        from pmmsynth.case import Scans
+        from pmmsynth.case import RAW
         from pmmsynth.infer import SavedModel, case_of_inputs, synthesize_cases
         from pmmsynth.intake import find_cases, overlooked
         from pmmsynth.model import read_card
@@ -214,13 +214,10 @@ class Synthesize(ManyCases):
         if (self.cases and self.subject) or (self.input and self.split):
             raise UsageError("found --subject with CASES or --split with --input; expected the reverse; leave it out")
         cases = find_cases(self.cases, self.split) if self.cases else [case_of_inputs(self.input, self.subject)]
+        if self.raw:
+            cases = [case.model_copy(update={"scans": RAW}) for case in cases]
         model = SavedModel.find(
-            self.model,
-            self.device,
-            backend=self.backend,
-            precision=self.precision,
-            memory=self.memory,
-            scans=Scans(skull_stripped=not self.raw, registered=not self.raw),
+            self.model, self.device, backend=self.backend, precision=self.precision, memory=self.memory
         )
         if self.input:
             read_card(model.folder).mask(cases[0].modalities)  # mistyped, a name would pass for a foreign sequence

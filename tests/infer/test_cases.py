@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -246,7 +245,7 @@ def test_what_is_there_is_not_passed_off_as_what_was_asked_for(model, tmp_path, 
         other = PMMSynthArchitecture(width=8, residual_blocks=1, embedding=8)
         model = SavedModel.find(make_model(tmp_path / "other", architecture=other), "cpu")
     elif kind == "other preparation":
-        model = replace(model, scans=Scans(registered=False))
+        second = first.model_copy(update={"scans": Scans(registered=False)})
     elif kind == "no sidecar":
         sidecar.unlink()
     else:

@@ -64,11 +64,10 @@ class Findings:
 
 @dataclass(frozen=True)
 class Look:
-    """What to look at: a case, what told its files, what its scans are and what the others of its dataset have."""
+    """What to look at: a case, what told its files, and what the others of its dataset have."""
 
     case: Case
     told_by: str
-    scans: Scans
     usual: tuple[str, ...]
 
 
@@ -89,7 +88,7 @@ def look(task: Look) -> Findings:
     problems, notes = list(_duplicates(files)), list(case.remarks)
     notes += [f"{name} does not say how it lies (no sform, no qform)" for name, v in volumes.items() if _is_lost(v)]
     if len(volumes) == len(case.images) and not any(file.problem for file in files) and not problems:
-        more, noted = _together(volumes, masks.get("brain"), masks.get("lesion"), task.scans)
+        more, noted = _together(volumes, masks.get("brain"), masks.get("lesion"), case.scans)
         problems += more
         notes += noted
     missing = tuple(name for name in task.usual if name not in case.images)

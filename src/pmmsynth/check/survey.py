@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from pmmsynth.case import READY, Case
+from pmmsynth.case import Case
 from pmmsynth.check.findings import File, Findings, Look, look
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo
@@ -77,7 +77,7 @@ def _tasks(place: Path, reporter: Reporter) -> tuple[list[Look], list[Findings]]
     cases = find_cases(place)
     _say_overlooked(place, cases, reporter)
     usual = ordered(m for c in cases for m in c.modalities)
-    return [Look(c, FORMS[form_of(place)], READY, usual) for c in cases], []
+    return [Look(c, FORMS[form_of(place)], usual) for c in cases], []
 
 
 def _say_overlooked(root: Path, cases: Sequence[Case], reporter: Reporter) -> None:
@@ -100,10 +100,7 @@ def _of_cohort(path: Path, reporter: Reporter) -> tuple[list[Look], list[Finding
     usual: dict[str, tuple[str, ...]] = {
         name: ordered(m for c in manifest.cases if c.dataset == name for m in c.modalities) for name in tables
     }
-    looks = [
-        Look(case, FORMS[tables[case.dataset].layout], tables[case.dataset].scans, usual[case.dataset])
-        for case in manifest.cases
-    ]
+    looks = [Look(case, FORMS[tables[case.dataset].layout], usual[case.dataset]) for case in manifest.cases]
     return looks, found
 
 

@@ -164,7 +164,7 @@ def _check_place(out: Path) -> None:
 def _synthesize_case(
     case: Case, *, saved: SavedModel, out: Path, dataset: str | None, targets: str, overwrite: bool
 ) -> Written:
-    model = saved.load()
+    model = replace(saved.load(), scans=case.scans)
     images = {m: p for m, p in case.images.items() if m in model.card.modalities}
     if not images:
         raise BadInput(

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pmmsynth.case import READY, Scans
 from pmmsynth.errors import BadInput
 from pmmsynth.infer.backends import Backend, Precision
 from pmmsynth.infer.synthesizer import Synthesizer
@@ -22,7 +21,6 @@ class SavedModel:
         backend: As for `Synthesizer.load`.
         precision: The same.
         memory: The same, for each process.
-        scans: What is left to do to the cases it will be given.
     """
 
     folder: Path
@@ -31,7 +29,6 @@ class SavedModel:
     backend: Backend = "torch"
     precision: Precision = "auto"
     memory: float | None = None
-    scans: Scans = READY
 
     @classmethod
     def find(
@@ -42,11 +39,10 @@ class SavedModel:
         backend: Backend = "torch",
         precision: Precision = "auto",
         memory: float | None = None,
-        scans: Scans = READY,
     ) -> "SavedModel":
         """The model that is in a model, run or exported folder now. Raises BadInput if there is none."""
         place = Path(folder).absolute()
-        return cls(place, device, read_card(place).digest, backend, precision, memory, scans)
+        return cls(place, device, read_card(place).digest, backend, precision, memory)
 
     def load(self) -> Synthesizer:
         """The model; a process reads it at the first call and keeps it.
@@ -66,7 +62,6 @@ def _load(saved: SavedModel) -> Synthesizer:
         backend=saved.backend,
         precision=saved.precision,
         memory=saved.memory,
-        scans=saved.scans,
     )
     if model.card.digest != saved.digest:
         raise BadInput(f"another model in {saved.folder} than before", "it to stay", "run the command again")

@@ -233,6 +233,7 @@ def _cases_of(table: DatasetTable, base: Path, converted: Path | None) -> list[C
             raise BadInput(
                 f"dataset {table.name}: withhold names {name}", f"some of {', '.join(present)}", "correct withhold"
             )
+    cases = [c.model_copy(update={"scans": table.scans}) for c in cases]
     if table.lesion_labels:
         cases = [c.model_copy(update={"lesion_labels": table.lesion_labels}) if c.lesion else c for c in cases]
     return sorted(cases, key=lambda c: c.id)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
-from pmmsynth.evaluate import Method, read_scores, score
+from pmmsynth.evaluate import Method, methods_of, read_scores, score
 from pmmsynth.evaluate.score import cases_of
 from pmmsynth.metrics import regions
 from pmmsynth.modality import Task
@@ -115,12 +115,30 @@ def test_an_interrupted_write_is_repaired(run, path, capsys, cut):
     assert "interruption" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("protocol", ["brain", "lesion-shell", "paper-v1"])
+def test_a_deleted_row_is_made_again_whatever_its_protocol(run, path, protocol):
+    run({"a": Spy(), "b": Spy()})
+    lines = path.read_text().splitlines(keepends=True)
+    gone = next(line for line in lines if f'"protocol":"{protocol}"' in line and '"method":"b"' in line)
+    path.write_text("".join(line for line in lines if line != gone))
+    first, second = Spy(), Spy()
+    run({"a": first, "b": second})
+    assert (len(first.calls), len(second.calls)) == (0, 1)
+    assert sorted(path.read_text().splitlines(keepends=True)) == sorted(lines)
+
+
 def test_other_weights_are_refused_or_replace(run, path):
     run({"a": Spy(0.5), "b": Spy()})
     with pytest.raises(UsageError, match="other weights"):
         run({"a": Method(Spy(0.2), "new")})
     run({"a": Method(Spy(0.2), "new")}, overwrite=True)
     assert {(r.method, r.digest) for r in read_scores(path)} == {("a", "new"), ("b", "d")}
+
+
+@pytest.mark.parametrize("text", ["=run", " =run", "A=", "A=run,", ""])
+def test_a_model_needs_a_name_and_a_folder(store, text):
+    with pytest.raises(UsageError, match="expected a name and folders; write --model NAME=FOLDER"):
+        methods_of([text], store)
 
 
 def test_another_store_is_refused(run, path):

@@ -83,7 +83,7 @@ def methods_of(texts: Sequence[str], store: Store, device: str = "auto") -> dict
     """Methods by name from "FOLDER", "NAME=FOLDER" or "NAME=FOLDER,FOLDER,...", models of one dataset each.
 
     Raises:
-        UsageError: If two have one name.
+        UsageError: If two have one name, or a name or folder is empty.
         BadInput: If a folder holds no model.
     """
     methods: dict[str, Method] = {}
@@ -92,6 +92,9 @@ def methods_of(texts: Sequence[str], store: Store, device: str = "auto") -> dict
         label = name if equals else "PMM-Synth"
         if label in methods:
             raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
-        folders = [Path(f) for f in (places if equals else text).split(",")]
+        parts = (places if equals else text).split(",")
+        if not label.strip() or not all(part.strip() for part in parts):
+            raise UsageError(f"found --model {text}; expected a name and folders; write --model NAME=FOLDER")
+        folders = [Path(part) for part in parts]
         methods[label] = Method.of([Synthesizer.load(f, device) for f in folders], folders, store)
     return methods

@@ -1,6 +1,7 @@
 """Every method on every case and task: `scores.jsonl`, one row per protocol. Given again, it does what is missing."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -260,17 +261,27 @@ def _begin(
 
 
 def _existing(out: Path, meta_path: Path, reporter: Reporter) -> tuple[list[Score], Meta | None]:
-    """The complete groups of rows; what an interruption left half-written is dropped and computed again."""
+    """The complete groups of rows; what an interruption left half-written is dropped and computed again.
+
+    Complete is a group with the row that is written last and with every protocol that its case has: those depend on the
+    masks of the case alone.
+    """
     if not out.is_file():
         return [], None
     rows, lines = [], out.read_text(encoding="utf-8", errors="replace").splitlines()
     for line in lines:
         with suppress(ValidationError):
             rows.append(Score.model_validate_json(line))
-    complete = {row.key for row in rows if row.protocol == PROTOCOL}
-    kept = [row for row in rows if row.key in complete]
+    groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    cases: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        groups[row.key].add(row.protocol)
+        cases[row.dataset, row.case].add(row.protocol)
+    kept = [r for r in rows if PROTOCOL in groups[r.key] and groups[r.key] == cases[r.dataset, r.case]]
     if len(kept) < len(lines):
-        reporter.warn(f"{out}: {len(lines) - len(kept)} rows were cut short by an interruption and are computed again")
+        reporter.warn(
+            f"{out}: {len(lines) - len(kept)} rows left over by an interruption or a deletion: computed again"
+        )
     if not kept:
         return [], None
     if not meta_path.is_file():

@@ -69,6 +69,7 @@ BAD = {
     "sheared": (lambda p: put(p, affine=SHEAR), "a.nii.gz", "sheared"),
     "flat": (lambda p: put(p, affine=np.diag([1.0, 1, 0, 1])), "a.nii.gz", "voxel size"),
     "huge": (lambda p: put(p, affine=np.diag([1.0, 1, 900, 1])), "a.nii.gz", "voxel size"),
+    "metres": (lambda p: put(p, affine=np.diag([0.001, 0.001, 0.006, 1])), "a.nii.gz", "whose unit may not be mm"),
     "complex": (lambda p: put(p, DATA.astype(np.complex64)), "a.nii.gz", "complex"),
     "colour": (
         lambda p: put(p, np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])),

@@ -23,8 +23,8 @@ MOST_VOXELS, MOST_HEADER = 2**31, 2**24
 """Bytes before compression, and of the voxels as 32-bit numbers; a brain at 0.25 mm fits."""
 MOST_AFTER = 2**12
 """Bytes after the voxels, less than what somebody may have wanted to say with them."""
-MOST_MM, MOST_VALUE = 1e4, 1e30
-"""From the origin of the world to the first voxel; and of a voxel, as of its inverse."""
+LEAST_SPACING, MOST_SPACING, MOST_MM, MOST_VALUE = 0.004, 100, 1e4, 1e30
+"""In mm, of a voxel, and from the origin of the world to the first one; and of its value, as of its inverse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +230,11 @@ def _check_values(path: Path, data: NDArray[np.float32], constant_ok: bool) -> N
 def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
     """Columns must be orthogonal (no shear) and of a length a scanner can make, the first voxel not far from here."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not ((spacing >= 1e-3) & (spacing <= 100)).all():
+    if not ((spacing >= LEAST_SPACING) & (spacing <= MOST_SPACING)).all():
         raise BadInput(
-            f"{path}: voxel size {np.round(spacing, 4).tolist()} mm", "between 0.001 and 100 mm", "repair the header"
+            f"{path}: voxel size {np.round(spacing, 4).tolist()} mm",
+            f"between {LEAST_SPACING:g} and {MOST_SPACING:g} mm",
+            "repair the header, whose unit may not be mm",
         )
     directions = affine[:3, :3] / spacing
     shear = float(np.abs(directions.T @ directions - np.eye(3)).max())

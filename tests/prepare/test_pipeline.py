@@ -113,11 +113,30 @@ def test_leftovers_and_departed_cases_go(three, tmp_path):
     assert sorted(p.name for p in (tmp_path / "store/glioma").iterdir()) == ["case0", "case1"]
 
 
+def test_pictures_show_only_who_is_there(three, tmp_path):
+    """Patients taken out, datasets renamed: nothing of them stays but what the cohort file says."""
+    run(three)
+    sheet = tmp_path / "store/sheets/glioma.png"
+    full = sheet.read_bytes()
+    cohort(tmp_path, GLIOMA + '\ninclude = ["case[01]"]')
+    run(three)
+    assert sheet.is_file()
+    assert sheet.read_bytes() != full
+    cohort(tmp_path, GLIOMA.replace('name = "glioma"', 'name = "tumour"'))
+    (tmp_path / "store/converted/glioma").mkdir(parents=True)
+    run(three)
+    left = {p.relative_to(tmp_path / "store").as_posix() for p in (tmp_path / "store").rglob("*")}
+    assert not [name for name in left if "glioma" in name]
+    assert "sheets/tumour.png" in left
+
+
 def test_a_case_that_went_bad_leaves_the_store(three, tmp_path):
     run(three)
+    sheet = (tmp_path / "store/sheets/glioma.png").read_bytes()
     (tmp_path / "glioma/case0/t1.nii.gz").write_bytes(b"gone")
     outcome = run(three)
     assert outcome.exit_code == 5
+    assert (tmp_path / "store/sheets/glioma.png").read_bytes() != sheet
     assert not (tmp_path / "store/glioma/case0").exists()
     assert len(list(Store(tmp_path / "store").cases())) == 2
 

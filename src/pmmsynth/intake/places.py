@@ -42,7 +42,8 @@ def find_cases(place: Path, split: Split | None = None) -> list[Case]:
             raise UsageError(f"found one image, {place}; expected a folder or a manifest.jsonl; use --input t1={place}")
         chosen = [c for c in Manifest.read(place).cases if split in (None, c.split)]
         if not chosen:
-            raise NothingToDo(f"found no {split} case in {place}; expected at least one; choose another split")
+            which = f"{split} case" if split else "case"
+            raise NothingToDo(f"found no {which} in {place}; expected at least one; choose another file or split")
         return chosen
     if split:
         raise UsageError(f"found --split {split} and the folder {place}; only a manifest has splits; leave it out")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -43,8 +44,8 @@ RECIPE = 4
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
 
 
-CONVERTED = "converted"
-"""Folder of the store with what was made of DICOM."""
+CONVERTED, SHEETS = "converted", "sheets"
+"""Folders of the store with what was made of DICOM, and with the contact sheets."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _prepare(
         reporter=reporter,
     )
     for failure in outcome.failures:
-        shutil.rmtree(out / failure.name, ignore_errors=True)  # whatever is there no longer fits its inputs
+        _remove_case(out / failure.name)  # whatever is there no longer fits its inputs
     _note_failures(out, manifest, {failure.name: failure.reason for failure in outcome.failures})
     sweep(out)  # what lost processes left
     outcome = Outcome(outcome.results, (*unconverted, *outcome.failures))
@@ -145,7 +146,7 @@ def _prepare(
             reporter.warn(f"{case.record.dataset}/{case.record.case}: {remark}", case=case.record.case)
     for dataset in manifest.datasets:
         cases = [done.case for done in outcome.results if done.case.record.dataset == dataset]
-        path = out / "sheets" / f"{dataset}.png"
+        path = out / SHEETS / f"{dataset}.png"
         if cases and (not path.is_file() or any(c.record.dataset == dataset for c in new)):
             contact_sheet(cases, ordered(m for c in cases for m in c.record.modalities), path)
         write_quality_page(out, dataset)
@@ -167,7 +168,11 @@ def _convert(
 ) -> list[Failure]:
     """Bring the cohort's datasets of DICOM up to date as BIDS trees in the store; the studies that failed."""
     failures = []
-    for table in (t for t in CohortFile.read(path).datasets if t.layout == "dicom"):
+    tables = [table for table in CohortFile.read(path).datasets if table.layout == "dicom"]
+    for place in (out / CONVERTED).glob("*"):
+        if place.name not in {table.name for table in tables}:
+            shutil.rmtree(place)
+    for table in tables:
         place = out / CONVERTED / table.name
         there: set[Path] = set()
         for root in table.roots(path.parent):
@@ -210,13 +215,28 @@ def _clear(out: Path, manifest: Manifest, settings: Mapping[str, Settings]) -> N
         case = _existing(folder)
         dataset = folder.parent.name
         if case is None or (dataset, folder.name) not in wanted or case.record.settings != settings[dataset].digest:
-            shutil.rmtree(folder)
+            _remove_case(folder)
     for path in (out / FOLDER).glob("cases/*/*.json"):
         if (path.parent.name, path.stem) not in wanted:
             path.unlink()
-    for path in (out / FOLDER).glob("*.html"):
+            _remove_if_empty(path.parent)
+    for path in (*(out / FOLDER).glob("*.html"), *(out / SHEETS).glob("*.png")):
         if path.stem not in settings:
             path.unlink()
+
+
+def _remove_case(folder: Path) -> None:
+    """A case of the store, and the sheet it may be on; that is made again of what is left."""
+    if not folder.is_dir():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder.parents[1] / SHEETS / f"{folder.parent.name}.png").unlink(missing_ok=True)
+    _remove_if_empty(folder.parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):  # not empty, or not there
+        folder.rmdir()
 
 
 def _note_failures(out: Path, manifest: Manifest, reasons: Mapping[str, str]) -> None:

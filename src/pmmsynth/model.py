@@ -185,7 +185,7 @@ def load_model(folder: Path) -> tuple[Generator, ModelCard]:
     folder = _model_folder(folder)
     card = read_card(folder)
     if not (folder / WEIGHTS).is_file():
-        raise BadInput(f"no {WEIGHTS} in {folder}", "a model folder", REMEDY)
+        raise BadInput(f"no {WEIGHTS} in {folder}", "a model folder", f"{REMEDY}; graphs of export need --backend")
     if sha256(folder / WEIGHTS) != card.weights_sha256:
         raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", REMEDY)
     with torch.device("meta"):  # shapes only: no memory, no random numbers

@@ -184,7 +184,7 @@ def _synthesize_case(
     style = dataset or case.dataset
     mask = sha256(case.brain) if case.brain else None
     for target in there:
-        _check_same(paths[target], {d for m, d in digests.items() if m != target}, mask, model, style)
+        _check_same(paths[target], {m: d for m, d in digests.items() if m != target}, mask, model, style)
     remarks: dict[str, None] = {}
     if missing:
         names = {m: path.name for m, path in images.items()}
@@ -202,12 +202,12 @@ def _synthesize_case(
     return Written(case, tuple(paths[t] for t in missing), tuple(paths[t] for t in there), tuple(remarks))
 
 
-def _check_same(image: Path, digests: set[str], mask: str | None, model: Synthesizer, dataset: str) -> None:
-    """What is kept must be what would be made: the same sources, preparation, model and style."""
+def _check_same(image: Path, digests: dict[str, str], mask: str | None, model: Synthesizer, dataset: str) -> None:
+    """What is kept must be what would be made: the same sources under the same names, preparation, model and style."""
     wanted = (digests, preparation(model.scans, mask), model.card.digest, dataset)
     try:
         said = json.loads(sidecar_path(image).read_bytes())
-        sources = {s["SHA256"] for s in said["InputSequences"]}
+        sources = {s["Name"]: s["SHA256"] for s in said["InputSequences"]}
         found = (sources, said["Preparation"], said["Model"]["Digest"], said["Dataset"]["Name"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         found, reason = None, f"no sidecar that says what it is ({type(error).__name__})"

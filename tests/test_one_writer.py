@@ -58,7 +58,7 @@ def test_one_at_a_time_and_a_kill_frees_the_folder(tmp_path: Path) -> None:
     with only_writer(folder):
         assert not list(folder.iterdir()), "no file is left, or needed"
     assert folder.is_dir(), "it was there before"
-    with only_writer(tmp_path / "new"):
+    with only_writer(tmp_path / "new" / "deeper"):
         pass
     assert not (tmp_path / "new").exists(), "nothing was written"
     with only_writer(tmp_path / "new"):
@@ -72,6 +72,26 @@ def test_a_second_one_waits_a_while(tmp_path: Path) -> None:
         process.stdin.close()  # it ends
         with only_writer(tmp_path):
             pass
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_folder_that_another_process_took_away_is_made_and_held_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, flock, times = tmp_path / "new", fcntl.flock, []
+
+    def late(handle: int, operation: int) -> None:
+        """The other one fails, and its empty folder goes, between our opening and our holding it."""
+        times.append(handle)
+        if len(times) == 1:
+            folder.rmdir()
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with only_writer(folder):
+        assert len(times) == 2
+        with pytest.raises(UsageError), only_writer(folder):
+            pytest.fail("two at a time")
 
 
 def test_where_nothing_can_be_held_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -100,38 +100,44 @@ def only_writer(folder: Path) -> Iterator[None]:
     """Hold a folder, made if it is not there, against other processes that would write there.
 
     The hold is on the folder itself: it ends with the process, however that ends, and leaves no file. Where a file
-    system knows no such hold (some network drives) there is none. A folder made here and still empty goes again.
+    system knows no such hold (some network drives) there is none. Folders made here and still empty go again.
 
     Raises:
         UsageError: If another process holds it, after PATIENCE.
     """
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    end = time.monotonic() + PATIENCE
+    while (handle := _hold(folder)) is None:
+        if time.monotonic() > end:
+            raise UsageError(
+                f"found another process that writes to {folder}; expected one at a time; wait for it, or stop it"
+            )
+        time.sleep(0.1)
     try:
-        end = time.monotonic() + PATIENCE
-        while not _held(handle):
-            if time.monotonic() > end:
-                raise UsageError(
-                    f"found another process that writes to {folder}; expected one at a time; wait for it, or stop it"
-                )
-            time.sleep(0.1)
         yield
     finally:
-        if is_new:
+        for place in made:
             with suppress(OSError):  # not empty
-                folder.rmdir()
+                place.rmdir()
         os.close(handle)
 
 
-def _held(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # no such thing here
-    return True
+def _hold(folder: Path) -> int | None:
+    """A handle that holds the folder; None if another process does, or has just taken the folder away."""
+    with suppress(BlockingIOError, FileNotFoundError), ExitStack() as opened:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        opened.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # no such thing here
+        if os.path.samestat(os.fstat(handle), folder.stat()):
+            opened.pop_all()
+            return handle
+    return None
 
 
 def write_text(path: Path, text: str) -> None:

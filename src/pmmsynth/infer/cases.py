@@ -9,11 +9,11 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from pmmsynth.atomic import replacing, sha256, sweep, write_json
+from pmmsynth.atomic import only_writer, replacing, sha256, sweep, write_json
 from pmmsynth.case import Case
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
-from pmmsynth.infer.naming import label, output_path, sidecar_path
+from pmmsynth.infer.naming import case_folder, label, output_path, sidecar_path
 from pmmsynth.infer.saved import SavedModel
 from pmmsynth.infer.sidecar import preparation, sidecar
 from pmmsynth.infer.synthesizer import Synthesizer
@@ -176,6 +176,22 @@ def _synthesize_case(
         chosen = model.targets(tuple(images), targets)
     except UsageError as error:
         raise BadInput(f"{case.id}: {error}", "another source", "leave the case out") from error
+    if not chosen:
+        return Written(case, (), ())
+    with only_writer(case_folder(out, case)):  # of other cases there may be others
+        return _write(case, images, chosen, model, out, dataset, overwrite)
+
+
+def _write(
+    case: Case,
+    images: dict[str, Path],
+    chosen: Sequence[str],
+    model: Synthesizer,
+    out: Path,
+    dataset: str | None,
+    overwrite: bool,
+) -> Written:
+    """Make the chosen targets that are not there, a volume and its sidecar, and see that the others are the same."""
     paths = {target: output_path(out, case, target) for target in chosen}
     there = [t for t in chosen if paths[t].exists() and not overwrite]
     missing = [t for t in chosen if t not in there]
@@ -193,7 +209,10 @@ def _synthesize_case(
         for target, made in model.synthesize_volumes(volumes, style, missing, brain).items():
             _describe(out)
             sweep(paths[target].parent)
-            with replacing(paths[target]) as image, replacing(sidecar_path(paths[target])) as beside:
+            with (
+                replacing(paths[target]) as image,
+                replacing(sidecar_path(paths[target])) as beside,
+            ):  # beside comes first
                 write_json(beside, sidecar(made, model, digests, names, how, mask))
                 text = f"SYNTHETIC {target} by pmmsynth {version('pmmsynth')}, not acquired"
                 write_volume(image, made.volume.data, made.volume, text)

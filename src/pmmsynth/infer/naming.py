@@ -20,14 +20,19 @@ def subject_and_session(case: Case) -> tuple[str, str | None]:
     return label(case.id) or "unnamed", None
 
 
+def case_folder(root: Path, case: Case) -> Path:
+    """`root/sub-01/[ses-1]`, with all that is made of the case."""
+    subject, session = subject_and_session(case)
+    place = root / f"sub-{subject}"
+    return place / f"ses-{session}" if session else place
+
+
 def output_path(root: Path, case: Case, modality: str) -> Path:
     """`root/sub-01/[ses-1/]anat/sub-01_[ses-1_]desc-synth_FLAIR.nii.gz` and its like."""
-    subject, session = subject_and_session(case)
+    place = case_folder(root, case)
     folder, entity, suffix = FORMS.get(modality, ("anat", "", modality))
-    place, prefix = root / f"sub-{subject}", f"sub-{subject}_"
-    if session:
-        place, prefix = place / f"ses-{session}", f"{prefix}ses-{session}_"
-    return place / folder / f"{prefix}{entity}desc-synth_{suffix}.nii.gz"
+    prefix = "_".join(place.relative_to(root).parts)
+    return place / folder / f"{prefix}_{entity}desc-synth_{suffix}.nii.gz"
 
 
 def sidecar_path(image: Path) -> Path:

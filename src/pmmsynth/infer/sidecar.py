@@ -37,8 +37,9 @@ def sidecar(
         chosen: How the dataset was chosen: "by --dataset", "by the manifest".
         brain: sha256 of a given brain mask.
     """
+    weight = model.card.network_weight(Task(made.sources, made.target))
     return {
-        "Description": f"Synthetic {made.target} from {' + '.join(made.sources)} by a neural network; not acquired",
+        "Description": f"Synthetic {made.target} from {' + '.join(made.sources)} {_means(weight)}; not acquired",
         "SyntheticImage": True,
         "SkullStripped": True,
         "SpatialReference": names[made.reference],
@@ -49,7 +50,7 @@ def sidecar(
             "Name": model.card.method,
             "WeightsSHA256": model.card.weights_sha256,
             "Digest": model.card.digest,
-            "NetworkWeight": model.card.network_weight(Task(made.sources, made.target)),
+            "NetworkWeight": weight,
             "Training": model.card.training,
         },
         "Dataset": {"Name": made.dataset, "ID": model.card.dataset(made.dataset).id, "HowChosen": chosen},
@@ -75,3 +76,10 @@ def sidecar(
         "Backend": model.generator.label,
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _means(weight: float) -> str:
+    """By what it was made, from the weight of the network in its task."""
+    if weight == 0:
+        return "by linear regression"
+    return "by a neural network" if weight == 1 else "by a neural network and linear regression"

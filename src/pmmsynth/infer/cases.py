@@ -20,7 +20,7 @@ from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import UNKNOWN
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.modality import parse_modality
-from pmmsynth.volume import read_volume, write_volume
+from pmmsynth.volume import check_place, read_volume, write_volume
 
 
 @dataclass(frozen=True)
@@ -178,13 +178,23 @@ def _synthesize_case(
         raise BadInput(f"{case.id}: {error}", "another source", "leave the case out") from error
     if not chosen:
         return Written(case, (), ())
+    case = case.model_copy(update={"images": images})
+    digests = _digests(case)
     with only_writer(case_folder(out, case)):  # of other cases there may be others
-        return _write(case, images, chosen, model, out, dataset, overwrite)
+        return _write(case, digests, chosen, model, out, dataset, overwrite)
+
+
+def _digests(case: Case) -> dict[str, str]:
+    """sha256 of every source and of a given brain mask."""
+    files = case.images | ({"brain": case.brain} if case.brain else {})
+    for path in files.values():
+        check_place(path)
+    return {name: sha256(path) for name, path in files.items()}
 
 
 def _write(
     case: Case,
-    images: dict[str, Path],
+    digests: dict[str, str],
     chosen: Sequence[str],
     model: Synthesizer,
     out: Path,
@@ -195,15 +205,13 @@ def _write(
     paths = {target: output_path(out, case, target) for target in chosen}
     there = [t for t in chosen if paths[t].exists() and not overwrite]
     missing = [t for t in chosen if t not in there]
-    volumes = {m: read_volume(path) for m, path in images.items()} if missing else {}
-    digests = {m: sha256(path) for m, path in images.items()}
-    style = dataset or case.dataset
-    mask = sha256(case.brain) if case.brain else None
+    style, mask = dataset or case.dataset, digests.get("brain")
     for target in there:
-        _check_same(paths[target], {m: d for m, d in digests.items() if m != target}, mask, model, style)
+        _check_same(paths[target], {m: digests[m] for m in case.images if m != target}, mask, model, style)
     remarks: dict[str, None] = {}
     if missing:
-        names = {m: path.name for m, path in images.items()}
+        volumes = {m: read_volume(path) for m, path in case.images.items()}
+        names = {m: path.name for m, path in case.images.items()}
         how = "by --dataset" if dataset else "by the manifest"
         brain = read_volume(case.brain) if case.brain else None
         for target, made in model.synthesize_volumes(volumes, style, missing, brain).items():

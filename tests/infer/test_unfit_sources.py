@@ -1,0 +1,56 @@
+"""Sources that are no image, or not what they are given as: refused in one line before anything is written."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from model_phantoms import brain, make_model, save, save_case
+from pmmsynth.case import Case
+from pmmsynth.console import Reporter
+from pmmsynth.infer import SavedModel, synthesize_cases
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> SavedModel:
+    return SavedModel.find(make_model(tmp_path_factory.mktemp("unfit") / "model"), "cpu", precision="float32")
+
+
+@pytest.fixture
+def case(tmp_path) -> Case:
+    folder = save_case(tmp_path / "in")
+    mask = save(tmp_path / "in/mask.nii.gz", (brain() > 0).astype("int16"))
+    images = {m: folder / f"{m.lower()}.nii.gz" for m in ("T1", "T2")}
+    return Case(dataset="A", id="a", subject="a", images=images, brain=mask)
+
+
+def run(model, case, out, targets="flair"):
+    return synthesize_cases(model, [case], out, targets=targets, reporter=Reporter(quiet=True))
+
+
+def put_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def put_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("there", [False, True], ids=["nothing there", "volumes there"])
+@pytest.mark.parametrize("which", ["t2", "mask"])
+@pytest.mark.parametrize("put", [put_folder, put_pipe])
+def test_folders_and_pipes_are_refused_whatever_is_there(model, case, tmp_path, put, which, there):
+    out, path = tmp_path / "out", tmp_path / f"in/{which}.nii.gz"
+    if there:
+        assert run(model, case, out).exit_code == 0
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
+    put(path)
+    outcome = run(model, case, out)
+    assert outcome.exit_code == 4
+    assert outcome.failures[0].reason == (
+        f"found {path}: a folder, pipe or device; expected a NIfTI volume; check the path"
+    )
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before

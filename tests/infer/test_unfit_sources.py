@@ -1,6 +1,7 @@
 """Sources that are no image, or not what they are given as: refused in one line before anything is written."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,18 @@ def test_folders_and_pipes_are_refused_whatever_is_there(model, case, tmp_path, 
         f"found {path}: a folder, pipe or device; expected a NIfTI volume; check the path"
     )
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+
+
+@pytest.mark.parametrize("targets", ["flair", "all"])
+def test_one_image_given_as_two_sequences_is_refused(model, case, tmp_path, targets):
+    shutil.copy(case.images["T1"], case.images["T2"])
+    outcome = run(model, case, tmp_path / "out", targets)
+    assert outcome.exit_code == 4
+    assert outcome.failures[0].reason == (
+        f"found {case.images['T2']}: T1 and T2 are one image; expected an image of each; give each its own file"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_that_is_one_of_the_sequences_is_no_second_sequence(model, case, tmp_path):
+    assert run(model, case.model_copy(update={"brain": case.images["T1"]}), tmp_path / "out").exit_code == 0

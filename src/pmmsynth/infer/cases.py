@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
 
 from pmmsynth.atomic import only_writer, replacing, sha256, sweep, write_json
@@ -185,11 +186,17 @@ def _synthesize_case(
 
 
 def _digests(case: Case) -> dict[str, str]:
-    """sha256 of every source and of a given brain mask."""
+    """sha256 of every source, no two of which are one file, and of a given brain mask."""
     files = case.images | ({"brain": case.brain} if case.brain else {})
     for path in files.values():
         check_place(path)
-    return {name: sha256(path) for name, path in files.items()}
+    digests = {name: sha256(path) for name, path in files.items()}
+    for one, other in combinations(case.images, 2):
+        if digests[one] == digests[other]:
+            raise BadInput(
+                f"{case.images[other]}: {one} and {other} are one image", "an image of each", "give each its own file"
+            )
+    return digests
 
 
 def _write(

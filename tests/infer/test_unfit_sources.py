@@ -70,3 +70,12 @@ def test_one_image_given_as_two_sequences_is_refused(model, case, tmp_path, targ
 
 def test_a_mask_that_is_one_of_the_sequences_is_no_second_sequence(model, case, tmp_path):
     assert run(model, case.model_copy(update={"brain": case.images["T1"]}), tmp_path / "out").exit_code == 0
+
+
+def test_a_target_without_another_source_is_said_in_one_line(model, case, tmp_path, capsys):
+    alone = case.model_copy(update={"images": {"T1": case.images["T1"]}})
+    outcome = run(model, alone, tmp_path / "out", "t1,t2")
+    assert outcome.exit_code == 4
+    said = "a: found T1 as the only source of T1; expected another; give one more sequence"
+    assert capsys.readouterr().err.splitlines() == [said]
+    assert not (tmp_path / "out").exists()

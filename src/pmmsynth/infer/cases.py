@@ -173,10 +173,7 @@ def _synthesize_case(
             f"one of {', '.join(model.card.modalities)}",
             "use another model",
         )
-    try:
-        chosen = model.targets(tuple(images), targets)
-    except UsageError as error:
-        raise BadInput(f"{case.id}: {error}", "another source", "leave the case out") from error
+    chosen = model.targets(tuple(images), targets)
     if not chosen:
         return Written(case, (), ())
     case = case.model_copy(update={"images": images})

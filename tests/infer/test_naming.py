@@ -45,6 +45,8 @@ def test_names_are_bids(case, modality, path):
         (["flair=x/BraTS-GLI-00000-000-t2f.nii"], None, "BraTSGLI00000000"),
         (["t1=x/jo_t1_brain.nii.gz"], None, "jo"),
         (["t1=x/scan.17.nii.gz"], None, "scan17"),
+        (["t1=x/Aufnahme 1 = t1.nii.gz"], None, "Aufnahme1"),
+        (["t2=x/jo=T2\tbrain.nii"], None, "jo"),
         (["t1=x/sub-01_T1w.nii.gz"], None, "sub-01"),
         (["t1=x/sub-01_ses-02_acq-a_T1w.nii.gz"], None, "sub-01_ses-02"),
         (["t1=x/t1.nii.gz"], "sub-09", "09"),

@@ -58,7 +58,7 @@ def _name_of(modality: str, path: Path) -> str:
     stem = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
     if found := re.match(r"(sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?)(_|$)", stem):
         return found[1]
-    words = re.split(r"[._-]+", stem)
+    words = re.split(r"[._=\s-]+", stem)
     before = next((words[:i] for i, word in enumerate(words) if _names(word, modality)), words)
     return label("".join(before)) or label(path.resolve().parent.name)
 

@@ -62,6 +62,11 @@ class Volume:
     def grid(self) -> Grid:
         return Grid(self.data.shape, self.affine)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether its file does not say how it lies: its place, left and right included, is a guess of the reader."""
+        return self.path is not None and not self.header["sform_code"] and not self.header["qform_code"]
+
 
 def read_volume(path: Path, *, constant_ok: bool = False) -> Volume:
     """Read one 3-D NIfTI volume as float32.

@@ -1,5 +1,6 @@
 """Sources that are no image, or not what they are given as: refused in one line before anything is written."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from model_phantoms import brain, make_model, save, save_case
 from pmmsynth.case import Case
 from pmmsynth.console import Reporter
 from pmmsynth.infer import SavedModel, synthesize_cases
+from pmmsynth.infer.naming import sidecar_path
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +81,29 @@ def test_a_target_without_another_source_is_said_in_one_line(model, case, tmp_pa
     said = "a: found T1 as the only source of T1; expected another; give one more sequence"
     assert capsys.readouterr().err.splitlines() == [said]
     assert not (tmp_path / "out").exists()
+
+
+LOST = "does not say how it lies (no sform, no qform)"
+
+
+def test_a_source_that_does_not_say_how_it_lies_beside_one_that_does(model, case, tmp_path):
+    path = save(case.images["T2"], brain("T2"), codes=(0, 0))
+    outcome = run(model, case, tmp_path / "out")
+    assert outcome.exit_code == 4
+    assert outcome.failures[0].reason == (
+        f"found {path}: T2 {LOST}; expected a header that does, beside other sequences; "
+        "copy the header from the source, or export it again"
+    )
+    for codes in ((1, 0), (0, 1)):
+        save(path, brain("T2"), codes=codes)
+        assert run(model, case, tmp_path / f"out{codes[0]}").results[0].remarks == ()
+
+
+def test_sources_none_of_which_says_how_it_lies_are_remarked_on(model, case, tmp_path, capsys):
+    case = case.model_copy(update={"brain": None})
+    for name, path in case.images.items():
+        save(path, brain(name), codes=(0, 0))
+    (written,) = run(model, case, tmp_path / "out").results
+    said = json.loads(sidecar_path(*written.new).read_bytes())["Remarks"]
+    assert said == [f"T1 {LOST}", f"T2 {LOST}"]
+    assert capsys.readouterr().err.splitlines() == [f"a: {remark}" for remark in said]

@@ -10,7 +10,7 @@ from pmmsynth.check.contrast import suspicions
 from pmmsynth.errors import BadInput
 from pmmsynth.prepare import prepare_volumes
 from pmmsynth.prepare.brain import brain_mask
-from pmmsynth.prepare.quality import remarks
+from pmmsynth.prepare.quality import remarks, unplaced
 from pmmsynth.volume import Volume, read_volume
 
 MATRIX, INPLANE_MM = 128, 2.0
@@ -86,13 +86,13 @@ def look(task: Look) -> Findings:
             files.append(file)
             masks[name] = volume
     problems, notes = list(_duplicates(files)), list(case.remarks)
-    notes += [f"{name} does not say how it lies (no sform, no qform)" for name, v in volumes.items() if _is_lost(v)]
+    notes += [unplaced(name) for name, v in volumes.items() if v.is_lost]
     if len(volumes) == len(case.images) and not any(file.problem for file in files) and not problems:
         more, noted = _together(volumes, masks.get("brain"), masks.get("lesion"), case.scans)
         problems += more
         notes += noted
     missing = tuple(name for name in task.usual if name not in case.images)
-    return Findings(case.dataset, case.id, tuple(files), missing, tuple(problems), tuple(notes))
+    return Findings(case.dataset, case.id, tuple(files), missing, tuple(problems), tuple(dict.fromkeys(notes)))
 
 
 def _read(name: str, path: Path, told_by: str, *, constant_ok: bool = False) -> tuple[File, Volume | None]:
@@ -135,11 +135,6 @@ def _together(
     images = dict(zip(got.modalities, got.images, strict=True))
     across, down, through = got.prepared.spacing
     return [], remarks(got.quality) + suspicions(images, got.brain, (through, down, across))
-
-
-def _is_lost(volume: Volume) -> bool:
-    """Whether its place in the world is a guess of the reader, left and right included."""
-    return not volume.header["sform_code"] and not volume.header["qform_code"]
 
 
 def _has_skull(volume: Volume, name: str) -> bool:

@@ -94,6 +94,8 @@ def remarks(quality: Mapping[str, Mapping[str, float]]) -> list[str]:
     for name, score in quality.items():
         if score.get("solidity", 1.0) < DENTED:
             said.append(f"the brain mask made from {name} has a gap (fills {score['solidity']:.0%} of its outline)")
+        if "lost" in score:
+            said.append(unplaced(name))
         if score["coverage"] < 0.8:
             said.append(f"{name} covers {score['coverage']:.0%} of the brain")
         if score["clipped"] > 0.05 and name != "ADC":
@@ -117,6 +119,11 @@ def remarks(quality: Mapping[str, Mapping[str, float]]) -> list[str]:
     if cropped > 0.005:
         said.append(f"{cropped:.1%} of the brain lie outside the crop")
     return said
+
+
+def unplaced(name: str) -> str:
+    """What to say of a sequence whose header has no place in the world."""
+    return f"{name} does not say how it lies (no sform, no qform)"
 
 
 def unfit(quality: Mapping[str, Mapping[str, float]]) -> str | None:

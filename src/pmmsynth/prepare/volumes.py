@@ -12,7 +12,7 @@ from pmmsynth.modality import ordered
 from pmmsynth.prepare.align import align
 from pmmsynth.prepare.crop import SAME_SPACING, on_prepared, prepared_grid, share_outside
 from pmmsynth.prepare.intensity import measure, to_unit
-from pmmsynth.prepare.quality import alignment, coverage, few_slices, interleave, levels, solidity
+from pmmsynth.prepare.quality import alignment, coverage, few_slices, interleave, levels, solidity, unplaced
 from pmmsynth.prepare.sharpness import MM, sharpness
 from pmmsynth.store import Intensity
 from pmmsynth.volume import Grid, Volume
@@ -40,7 +40,7 @@ class Prepared:
         intensity: Per modality, the way back to the file's values.
         quality: Per modality: coverage, clipped, negative, levels, alignment, interleave, cropped; sharpness and
             anisotropy where there is brain enough; of a reference with skull solidity; of registered ones moved,
-            doubt, information.
+            doubt, information; lost of those whose header does not say how they lie.
         moves: Of registered modalities, the 4x4 from the world of the file to that of the reference.
     """
 
@@ -83,9 +83,12 @@ def prepare_volumes(
         BadInput: If the sequences cannot be of one brain.
     """
     modalities = ordered(volumes)
+    _check_places(volumes)
     aligned = align(volumes, scans, mask=mask, lesion=lesion)
     reference, native = aligned.reference, volumes[aligned.reference]
     quality = {name: {"levels": float(levels(volumes[name].data))} for name in modalities}
+    for name in (m for m in modalities if volumes[m].is_lost):
+        quality[name]["lost"] = 1.0
     volumes, lesion = aligned.volumes, aligned.lesion
     grid = prepared_grid(native.grid, aligned.brain, matrix=matrix, inplane_mm=inplane_mm, slice_mm=slice_mm)
     if grid.shape[2] > MOST_SLICES:
@@ -148,6 +151,17 @@ def prepare_volumes(
     return Prepared(
         images, modalities, brain, values > 0, labels, grid, native, aligned.brain, reference, intensity, quality, moves
     )
+
+
+def _check_places(volumes: Mapping[str, Volume]) -> None:
+    """Refuse a sequence that does not say how it lies, beside others that do or have another grid."""
+    for name, volume in volumes.items():
+        if volume.is_lost and not all(v.is_lost and v.grid.same_as(volume.grid) for v in volumes.values()):
+            raise BadInput(
+                f"{volume.path}: {unplaced(name)}",
+                "a header that does, beside other sequences",
+                "copy the header from the source, or export it again",
+            )
 
 
 def _check_overlap(

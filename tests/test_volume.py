@@ -1,6 +1,8 @@
 """NIfTI in, checked at the door; NIfTI out, with the geometry of what it came from."""
 
+import errno
 import gzip
+import os
 
 import nibabel as nib
 import numpy as np
@@ -129,3 +131,19 @@ def test_same_grid_has_a_tolerance():
     assert not Grid((3, 3, 3), AFFINE).same_as(Grid((3, 3, 4), AFFINE))
     moved[0, 3] += 0.1
     assert not Grid((3, 3, 3), AFFINE).same_as(Grid((3, 3, 3), moved))
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_what_one_may_not_read_is_not_called_damaged(tmp_path, monkeypatch, name):
+    path = put(tmp_path / name)
+    refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    def denied(*_args, **_options):
+        raise refused
+
+    monkeypatch.setattr(type(path), "open", denied)  # root may read everything
+    monkeypatch.setattr(gzip, "open", denied)
+    with pytest.raises(BadInput) as caught:
+        read_volume(path)
+    assert caught.value.found == f"{path}: not readable ({refused})"
+    assert caught.value.remedy == "check its permissions"

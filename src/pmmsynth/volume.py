@@ -124,9 +124,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(
-            f"{path}: not readable ({reason})", "a complete NIfTI volume", "copy or export it again"
-        ) from error
+        remedy = "check its permissions" if isinstance(error, PermissionError) else "copy or export it again"
+        raise BadInput(f"{path}: not readable ({reason})", "a complete NIfTI volume", remedy) from error
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -2,9 +2,10 @@
 
 import gzip
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
@@ -15,7 +16,7 @@ from nibabel.nifti1 import xform_codes
 from nibabel.volumeutils import apply_read_scaling
 from numpy.typing import NDArray
 
-from pmmsynth.atomic import replacing
+from pmmsynth.atomic import replacing, sha256
 from pmmsynth.errors import BadInput
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -112,6 +113,24 @@ def check_place(path: Path) -> None:
         raise BadInput(found, "a NIfTI volume", "check the path")
     if not path.name.lower().endswith(SUFFIXES):
         raise BadInput(f"{path}: not a .nii or .nii.gz name", "a NIfTI volume", "convert it to NIfTI first")
+
+
+def digests_of(images: Mapping[str, Path], masks: Mapping[str, Path | None]) -> dict[str, str]:
+    """sha256 of the files of a case, by name.
+
+    Raises:
+        BadInput: If one is no ordinary file, or two of the images are one.
+    """
+    files = {**images, **{name: path for name, path in masks.items() if path}}
+    for path in files.values():
+        check_place(path)
+    digests = {name: sha256(path) for name, path in files.items()}
+    for one, other in combinations(images, 2):
+        if digests[one] == digests[other]:
+            raise BadInput(
+                f"{images[other]}: {one} and {other} are one image", "an image of each", "give each its own file"
+            )
+    return digests
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -141,6 +142,21 @@ def test_a_case_that_went_bad_leaves_the_store(three, tmp_path):
     assert len(list(Store(tmp_path / "store").cases())) == 2
 
 
+def test_one_image_under_two_names_is_refused(three, tmp_path):
+    shutil.copy(tmp_path / "glioma/case1/t1.nii.gz", tmp_path / "glioma/case1/t2.nii.gz")
+    outcome = run(three)
+    assert [failure.name for failure in outcome.failures] == ["glioma/case1"]
+    assert "T1 and T2 are one image; expected an image of each" in outcome.failures[0].reason
+
+
+def test_one_image_in_two_cases_is_said(three, tmp_path, capsys):
+    shutil.copy(tmp_path / "glioma/case0/t2.nii.gz", tmp_path / "glioma/case2/t2.nii.gz")
+    assert prepare(three, tmp_path / "store", matrix=48, inplane_mm=3, reporter=Reporter()).exit_code == 0
+    err = capsys.readouterr().err
+    assert "glioma/case0 and glioma/case2 share the image of T2: one patient twice? exclude one" in err
+    assert err.count("share the image") == 1
+
+
 def test_a_foreign_folder_is_not_touched(three, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store/thesis.tex").write_text("x")
@@ -226,7 +242,7 @@ def test_the_good_case_is_done_all_the_same(bad):
 
 def test_an_adc_without_unit_names_its_file(tmp_path):
     save_case(tmp_path / "glioma" / "a", modalities=("t1",))
-    save(tmp_path / "glioma/a/adc.nii.gz", BRAIN)
+    save(tmp_path / "glioma/a/adc.nii.gz", BRAIN * 2)
     table = 'name = "d"\nroot = "glioma"\nlayout = "pattern"\nimage = "{case}/{modality}.nii.gz"\nignore = ["seg"]'
     outcome = run(cohort(tmp_path, table))
     assert outcome.exit_code == 4

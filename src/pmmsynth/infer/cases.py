@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from itertools import combinations
 from pathlib import Path
 
-from pmmsynth.atomic import only_writer, replacing, sha256, sweep, write_json
+from pmmsynth.atomic import only_writer, replacing, sweep, write_json
 from pmmsynth.case import Case
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
@@ -21,7 +20,7 @@ from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import UNKNOWN
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.modality import parse_modality
-from pmmsynth.volume import check_place, read_volume, write_volume
+from pmmsynth.volume import digests_of, read_volume, write_volume
 
 
 @dataclass(frozen=True)
@@ -177,23 +176,9 @@ def _synthesize_case(
     if not chosen:
         return Written(case, (), ())
     case = case.model_copy(update={"images": images})
-    digests = _digests(case)
+    digests = digests_of(images, {"brain": case.brain})
     with only_writer(case_folder(out, case)):  # of other cases there may be others
         return _write(case, digests, chosen, model, out, dataset, overwrite)
-
-
-def _digests(case: Case) -> dict[str, str]:
-    """sha256 of every source, no two of which are one file, and of a given brain mask."""
-    files = case.images | ({"brain": case.brain} if case.brain else {})
-    for path in files.values():
-        check_place(path)
-    digests = {name: sha256(path) for name, path in files.items()}
-    for one, other in combinations(case.images, 2):
-        if digests[one] == digests[other]:
-            raise BadInput(
-                f"{case.images[other]}: {one} and {other} are one image", "an image of each", "give each its own file"
-            )
-    return digests
 
 
 def _write(

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
@@ -11,7 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from pmmsynth.atomic import only_writer, sha256, sweep, write_json
+from pmmsynth.atomic import only_writer, sweep, write_json
 from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
@@ -38,7 +39,7 @@ from pmmsynth.store import (
     read_case,
     write_case,
 )
-from pmmsynth.volume import check_place, read_volume
+from pmmsynth.volume import digests_of, read_volume
 
 RECIPE = 4
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
@@ -144,6 +145,8 @@ def _prepare(
     for case in new:
         for remark in (*chosen[case.record.dataset, case.record.case], *remarks(case.record.quality)):
             reporter.warn(f"{case.record.dataset}/{case.record.case}: {remark}", case=case.record.case)
+    for text in _shared([done.case.record for done in outcome.results]):
+        reporter.warn(text)
     for dataset in manifest.datasets:
         cases = [done.case for done in outcome.results if done.case.record.dataset == dataset]
         path = out / SHEETS / f"{dataset}.png"
@@ -239,6 +242,21 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def _shared(records: Sequence[CaseRecord]) -> list[str]:
+    """What to say of images that two cases have: the patient may be in two splits."""
+    first: dict[str, CaseRecord] = {}
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for record in records:
+        for name in record.modalities:
+            other = first.setdefault(record.inputs[name], record)
+            if other is not record:
+                found[f"{other.dataset}/{other.case}", f"{record.dataset}/{record.case}"].append(name)
+    return [
+        f"{one} and {other} share the image of {', '.join(names)}: one patient twice? exclude one"
+        for (one, other), names in found.items()
+    ]
+
+
 def _note_failures(out: Path, manifest: Manifest, reasons: Mapping[str, str]) -> None:
     """Review the cases that failed before there was a picture of them."""
     for case in manifest.cases:
@@ -253,10 +271,7 @@ def _note_failures(out: Path, manifest: Manifest, reasons: Mapping[str, str]) ->
 def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], overwrite: bool) -> _Done:
     folder = out / case.dataset / case.id
     chosen = settings[case.dataset]
-    paths = dict(case.images) | {"brain": case.brain, "lesion": case.lesion}
-    for path in filter(None, paths.values()):
-        check_place(path)
-    inputs = {name: sha256(path) for name, path in paths.items() if path}
+    inputs = digests_of(case.images, {"brain": case.brain, "lesion": case.lesion})
     old = None if overwrite else _existing(folder)
     review = None if overwrite else read_review(review_path(out, case.dataset, case.id))
     if review and (review.inputs, review.settings) == (inputs, chosen.digest):

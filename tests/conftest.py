@@ -1,7 +1,9 @@
 """Fixtures for all tests: a prepared store of phantoms, the real cases, shape checks, one thread, one seed."""
 
+import errno
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,20 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the real cases at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes folders unreadable, also for root."""
+    folders, scandir = set(), os.scandir
+
+    def denied(place):
+        if Path(place) in folders:
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    return folders.add
 
 
 @pytest.fixture(scope="module")

@@ -233,6 +233,18 @@ def test_places_without_dicom(tmp_path):
         convert(tmp_path / "nowhere", tmp_path / "out", reporter=QUIET)
 
 
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, closed):
+    write_classic(tmp_path / "in/good", voxels(), "T1")
+    write_classic(tmp_path / "in/bad", voxels(), "T2", number=2)
+    closed(tmp_path / "in/bad")
+    for look in (series_under, holds_dicom):
+        with pytest.raises(BadInput, match=r"the folder .*/in/bad: Permission denied"):
+            look(tmp_path / "in")
+    with pytest.raises(BadInput, match=r"the folder .*/in/bad: Permission denied"):
+        convert(tmp_path / "in", tmp_path / "out", reporter=QUIET)
+    assert not (tmp_path / "out").exists()
+
+
 # --- real files -----------------------------------------------------------------------------------------------------
 
 

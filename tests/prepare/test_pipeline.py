@@ -157,6 +157,15 @@ def test_one_image_in_two_cases_is_said(three, tmp_path, capsys):
     assert err.count("share the image") == 1
 
 
+def test_a_folder_that_cannot_be_read_leaves_the_store_as_it_is(three, tmp_path, closed):
+    run(three)
+    before = state(tmp_path / "store"), (tmp_path / "store/manifest.jsonl").read_bytes()
+    closed(tmp_path / "glioma/case0")
+    with pytest.raises(BadInput, match=r"found the folder .*/glioma/case0: Permission denied; expected one that can"):
+        run(three)
+    assert (state(tmp_path / "store"), (tmp_path / "store/manifest.jsonl").read_bytes()) == before
+
+
 def test_a_foreign_folder_is_not_touched(three, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store/thesis.tex").write_text("x")
@@ -242,7 +251,7 @@ def test_the_good_case_is_done_all_the_same(bad):
 
 def test_an_adc_without_unit_names_its_file(tmp_path):
     save_case(tmp_path / "glioma" / "a", modalities=("t1",))
-    save(tmp_path / "glioma/a/adc.nii.gz", BRAIN * 2)
+    save(tmp_path / "glioma/a/adc.nii.gz", (BRAIN * 1.01).astype(BRAIN.dtype))
     table = 'name = "d"\nroot = "glioma"\nlayout = "pattern"\nimage = "{case}/{modality}.nii.gz"\nignore = ["seg"]'
     outcome = run(cohort(tmp_path, table))
     assert outcome.exit_code == 4

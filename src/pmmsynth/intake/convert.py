@@ -82,7 +82,7 @@ def convert(
         reporter: Where to speak.
 
     Raises:
-        BadInput: If there is no such folder.
+        BadInput: If there is no such folder, or one below it cannot be read.
         NothingToDo: If no MR series is in it.
     """
     if not root.is_dir():

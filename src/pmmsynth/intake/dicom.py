@@ -16,6 +16,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.datadict import tag_for_keyword
 
+from pmmsynth.intake.files import all_under
 from pmmsynth.intake.recognize import Tags, doubts, recognize
 
 MOST_LOOKED_AT = 200
@@ -133,7 +134,11 @@ class Series:
 
 
 def holds_dicom(root: Path) -> bool:
-    """Whether a DICOM file is among the first files of a folder."""
+    """Whether a DICOM file is among the first files of a folder.
+
+    Raises:
+        BadInput: For a folder below it that cannot be read.
+    """
     return any(number < MOST_LOOKED_AT and _is_dicom(path) for number, path in enumerate(_files(root)))
 
 
@@ -141,6 +146,9 @@ def series_under(root: Path) -> tuple[list[Series], list[Path]]:
     """Every MR series below a folder, by patient, study and number, and the DICOM files that cannot be read.
 
     What is not DICOM, or DICOM of another kind, is left alone.
+
+    Raises:
+        BadInput: For a folder that cannot be read.
     """
     broken = []
     groups: dict[tuple[str, str, str], list[tuple[Path, pydicom.Dataset]]] = defaultdict(list)
@@ -177,10 +185,7 @@ def series_under(root: Path) -> tuple[list[Series], list[Path]]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for path in sorted(root.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if not hidden and path.name.upper() != "DICOMDIR" and path.is_file():
-            yield path
+    yield from (path for path in all_under(root) if path.name.upper() != "DICOMDIR" and path.is_file())
 
 
 def _is_dicom(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """Which files of a folder are volumes we may read, in an order that does not depend on the file system."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +14,27 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Line breaks and other commands, and what stands for bytes that are not UTF-8."""
 
 
+def all_under(root: Path) -> list[Path]:
+    """Everything below `root` that is not hidden, folders as well, sorted.
+
+    Raises:
+        BadInput: For a folder that cannot be read: what is in it would count as gone.
+    """
+    found = []
+    for folder, below, files in os.walk(root, onerror=_refuse):
+        below[:] = [name for name in below if not name.startswith(".")]
+        found += [Path(folder, name) for name in (*below, *files) if not name.startswith(".")]
+    return sorted(found)
+
+
 def volumes_under(root: Path) -> Iterator[Path]:
     """Every NIfTI file below `root`, sorted; hidden and synthetic ones left out.
 
     Raises:
-        BadInput: For a name that cannot be written in a line of UTF-8.
+        BadInput: For a folder that cannot be read, or a name that cannot be written in a line of UTF-8.
     """
-    for path in sorted(root.rglob("*.[nN][iI][iI]*")):
-        below = path.relative_to(root).parts
-        if path.name.lower().endswith(SUFFIXES) and not any(p.startswith(".") or SYNTHETIC in p for p in below):
+    for path in all_under(root):
+        if path.name.lower().endswith(SUFFIXES) and not any(SYNTHETIC in p for p in path.relative_to(root).parts):
             if _NO_TEXT.search(str(path)):
                 raise BadInput(f"the file name {str(path)!r}", "UTF-8 without line breaks", "rename it")
             yield path
@@ -30,3 +43,9 @@ def volumes_under(root: Path) -> Iterator[Path]:
 def stem(path: Path) -> str:
     """The file name without .nii or .nii.gz."""
     return path.name[: -len(next(s for s in SUFFIXES if path.name.lower().endswith(s)))]
+
+
+def _refuse(error: OSError) -> None:
+    raise BadInput(
+        f"the folder {error.filename}: {error.strerror}", "one that can be read", "allow reading it, or move it away"
+    ) from error

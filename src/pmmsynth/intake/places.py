@@ -33,7 +33,7 @@ def find_cases(place: Path, split: Split | None = None) -> list[Case]:
         split: Of a manifest, only the cases of this split.
 
     Raises:
-        BadInput: If there is no such place, or its files contradict each other.
+        BadInput: If there is no such place, a folder below it cannot be read, or its files contradict each other.
         UsageError: If the place is a single image, or a split is wanted of a folder.
         NothingToDo: If there is no case.
     """

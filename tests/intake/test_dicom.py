@@ -207,7 +207,7 @@ def test_files_of_other_kinds_are_left_alone_and_unreadable_ones_named(tmp_path)
     (tmp_path / "in/loop").symlink_to(tmp_path / "in")
     (tmp_path / "in/gone").symlink_to(tmp_path / "nowhere")
     series, broken = series_under(tmp_path / "in")
-    assert [s.modality for s in series] == ["T1"]
+    assert [(s.modality, len(s.files)) for s in series] == [("T1", SHAPE[0])]
     assert {p.name for p in broken} <= {"short.dcm", "noise.dcm"}
     outcome, cases = converted(tmp_path / "in", tmp_path / "out")
     assert outcome.exit_code == 0

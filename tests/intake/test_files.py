@@ -40,3 +40,29 @@ def test_a_hidden_folder_need_not_be_readable(tmp_path, closed):
     touch(tmp_path, "a/t1.nii", ".trash/t1.nii")
     closed(tmp_path / ".trash")
     assert found(tmp_path) == ["a/t1.nii"]
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    touch(tmp_path, "elsewhere/P1/scans/t1.nii", "elsewhere/P2/t1.nii", "in/P3/t1.nii")
+    for number in (1, 2):
+        (tmp_path / f"in/P{number}").symlink_to(f"../elsewhere/P{number}")
+    assert found(tmp_path / "in") == ["P1/scans/t1.nii", "P2/t1.nii", "P3/t1.nii"]
+    (tmp_path / "way").symlink_to("in")
+    assert found(tmp_path / "way") == found(tmp_path / "in")
+
+
+def test_a_folder_is_entered_once_and_by_its_own_name(tmp_path):
+    touch(tmp_path, "in/b/t1.nii", "elsewhere/t1.nii")
+    for link, target in {"a": "b", "b/up": "..", "in": "../in", "x": "../elsewhere", "y": "../elsewhere"}.items():
+        (tmp_path / "in" / link).symlink_to(target)
+    (tmp_path / "elsewhere/back").symlink_to("../in")
+    (tmp_path / "in/itself").symlink_to("itself")
+    assert found(tmp_path / "in") == ["b/t1.nii", "x/t1.nii"]
+
+
+def test_a_link_to_a_folder_that_cannot_be_read_is_named(tmp_path, closed):
+    touch(tmp_path, "elsewhere/t1.nii", "in/b/t1.nii")
+    (tmp_path / "in/a").symlink_to("../elsewhere")
+    closed(tmp_path / "in/a")
+    with pytest.raises(BadInput, match=r"the folder .*/in/a: Permission denied"):
+        found(tmp_path / "in")

@@ -17,13 +17,22 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 def all_under(root: Path) -> list[Path]:
     """Everything below `root` that is not hidden, folders as well, sorted.
 
+    Links to folders are followed. Each folder is entered once: by its own name, else by the first link to it.
+
     Raises:
         BadInput: For a folder that cannot be read: what is in it would count as gone.
     """
-    found = []
-    for folder, below, files in os.walk(root, onerror=_refuse):
-        below[:] = [name for name in below if not name.startswith(".")]
-        found += [Path(folder, name) for name in (*below, *files) if not name.startswith(".")]
+    found, entered, starts = [], set(), [root]
+    for start in starts:  # grows by the links that are met
+        for folder, below, files in os.walk(start, onerror=_refuse):
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in entered:
+                below.clear()
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            found += [Path(folder, name) for name in (*below, *files) if not name.startswith(".")]
+            starts += [path for name in below if (path := Path(folder, name)).is_symlink()]
     return sorted(found)
 
 

@@ -78,10 +78,19 @@ def test_brats_absent_sequences_and_the_odd_name_of_2020(tmp_path):
     assert (other.modalities, other.lesion, other.lesion_labels) == (("FLAIR",), None, {})
 
 
-def test_brats_two_files_for_one_sequence(tmp_path):
-    touch(tmp_path, "a/a_t1.nii.gz", "a/b_t1.nii.gz")
-    with pytest.raises(BadInput, match="T1 twice"):
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("T1", ("a_t1.nii.gz", "b_t1.nii.gz")),
+        ("T1", ("C_t1.nii", "C_t1.nii.gz")),
+        ("seg", ("C_seg.nii", "C_seg.nii.gz")),
+    ],
+)
+def test_brats_two_files_for_one_sequence(tmp_path, name, files):
+    touch(tmp_path, *(f"C/{file}" for file in files), "C/C_t2.nii.gz")
+    with pytest.raises(BadInput) as error:
         brats.find(tmp_path, "g")
+    assert error.value.found == f"{name} twice: {tmp_path / 'C' / files[0]} and {tmp_path / 'C' / files[1]}"
 
 
 @pytest.mark.parametrize("above", ["", "rawdata/"])

@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 
 from pmmsynth.case import Case
-from pmmsynth.errors import BadInput
-from pmmsynth.intake.files import stem, volumes_under
+from pmmsynth.intake.files import enter_once, stem, volumes_under
 from pmmsynth.modality import parse_modality
 
 _NAME = re.compile(r"(?:.*[_-])?(t1n|t1ce|t1c|t1gd|t1|t2w|t2f|t2|flair|segm|seg)", re.IGNORECASE)
@@ -18,17 +17,17 @@ LABELS_2023 = {1: "necrotic core", 2: "oedema", 3: "enhancing"}
 
 
 def find(root: Path, dataset: str) -> list[Case]:
-    """Cases below `root`, at any depth (HGG and LGG folders); a folder's name is the case."""
+    """Cases below `root`, at any depth (HGG and LGG folders); a folder's name is the case.
+
+    Raises:
+        BadInput: For two files of one sequence in a folder.
+    """
     folders: dict[Path, dict[str, Path]] = {}
     for path in volumes_under(root):
         if match := _NAME.fullmatch(stem(path)):
             name = match[1].lower()
             name = "seg" if name.startswith("seg") else parse_modality(name)
-            other = folders.setdefault(path.parent, {}).setdefault(name, path)
-            if stem(other) != stem(path):
-                raise BadInput(
-                    f"{path.parent}: {name} twice ({other.name}, {path.name})", "one file for each", "remove one"
-                )
+            enter_once(folders.setdefault(path.parent, {}), name, path, "one file for each", "remove one")
     cases = []
     for folder, files in folders.items():
         lesion = files.pop("seg", None)

@@ -54,6 +54,16 @@ def stem(path: Path) -> str:
     return path.name[: -len(next(s for s in SUFFIXES if path.name.lower().endswith(s)))]
 
 
+def enter_once(places: dict[str, Path], name: str, path: Path, expected: str, remedy: str) -> None:
+    """Note in `places` where something of a name is.
+
+    Raises:
+        BadInput: If that is somewhere else already.
+    """
+    if (other := places.setdefault(name, path)) != path:
+        raise BadInput(f"{name} twice: {other} and {path}", expected, remedy)
+
+
 def _refuse(error: OSError) -> None:
     raise BadInput(
         f"the folder {error.filename}: {error.strerror}", "one that can be read", "allow reading it, or move it away"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pmmsynth.case import Case
 from pmmsynth.errors import BadInput
-from pmmsynth.intake.files import volumes_under
+from pmmsynth.intake.files import enter_once, volumes_under
 from pmmsynth.modality import KNOWN, parse_modality
 
 _FIELDS = {"case": r"[^/]+", "modality": r"[A-Za-z0-9-]+"}
@@ -46,9 +46,7 @@ def find(
                 found.setdefault(match["case"], {})[kind] = path
         elif (match := is_image.fullmatch(place)) and match["modality"].lower() not in left_alone:
             name = names.get(match["modality"].lower()) or _known(match["modality"], path)
-            other = images.setdefault(match["case"], {}).setdefault(name, path)
-            if other != path:
-                raise BadInput(f"{name} twice: {other} and {path}", "one file for each", "add one to ignore")
+            enter_once(images.setdefault(match["case"], {}), name, path, "one file for each", "add one to ignore")
     return [
         Case(dataset=dataset, id=case, subject=f"{dataset}:{case}", images=images[case], **found.get(case, {}))
         for case in sorted(images)

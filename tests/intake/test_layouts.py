@@ -122,6 +122,48 @@ def test_isles_flat(tmp_path):
     assert (other.id, other.modalities, other.lesion) == ("case1", ("DWI",), None)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("P1/scans/dwi.nii.gz", "P2/scans/flair.nii.gz"),
+        ("P1/scans/dwi.nii.gz", "P2/scans/seg.nii.gz"),
+        ("P1/ses-1/dwi.nii.gz", "P2/ses-1/dwi.nii.gz"),
+        ("siteA/sub-1/dwi.nii.gz", "siteB/sub-1/anat/flair.nii.gz"),
+        ("siteA/sub-1/ses-1/dwi.nii.gz", "siteB/sub-1/ses-2/dwi.nii.gz"),
+        ("derivatives/sub-1/ses-1/dwi.nii.gz", "rawdata/sub-1/ses-1/dwi.nii.gz"),
+    ],
+)
+def test_isles_two_folders_are_never_one_case(tmp_path, one, other):
+    touch(tmp_path, one, other)
+    with pytest.raises(BadInput) as error:
+        isles.find(tmp_path, "stroke")
+    folders = [tmp_path.joinpath(*Path(file).parts[:2]) for file in (one, other)]
+    assert error.value.found == f"{folders[0].name} twice: {folders[0]} and {folders[1]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("DWI", ("case/a_dwi.nii.gz", "case/b_dwi.nii.gz")),
+        ("ADC", ("sub-1/adc.nii.gz", "sub-1/dwi/adc.nii.gz")),
+        ("FLAIR", ("sub-1/ses-1/flair.nii", "sub-1/ses-1/flair.nii.gz")),
+        ("seg", ("derivatives/sub-1/sub-1_msk.nii.gz", "sub-1/brain_mask.nii.gz")),
+    ],
+)
+def test_isles_two_files_for_one_sequence(tmp_path, name, files):
+    touch(tmp_path, *files, *(["sub-1/dwi.nii.gz"] if name == "seg" else []))
+    with pytest.raises(BadInput) as error:
+        isles.find(tmp_path, "stroke")
+    assert error.value.found == f"{name} twice: {tmp_path / files[0]} and {tmp_path / files[1]}"
+
+
+def test_isles_masks_without_images_are_left_alone(tmp_path):
+    touch(
+        tmp_path, "derivatives/sub-1/sub-1_msk.nii.gz", "sub-2/dwi.nii.gz", "a/masks/seg.nii.gz", "b/masks/seg.nii.gz"
+    )
+    assert [(c.id, c.lesion) for c in isles.find(tmp_path, "stroke")] == [("sub-2", None)]
+
+
 def test_bids(tmp_path):
     touch(
         tmp_path,

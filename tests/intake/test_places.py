@@ -22,9 +22,18 @@ from pmmsynth.manifest import Manifest
         (["HGG/a/a_t1", "HGG/a/a_flair", "LGG/b/b_t1ce", "LGG/b/b_seg"], {"a": 2, "b": 1}),
         (["sub-1/flair", "sub-1/dwi", "sub-1/adc", "sub-1/msk"], {"sub-1": 3}),
         (["sub-1/ses-1/sub-1_ses-1_dwi", "sub-1/ses-1/sub-1_ses-1_adc"], {"sub-1_ses-1": 2}),
+        (["images/a/t1", "images/a/flair", "labels/a/seg", "labels/a/brain_mask"], {"a": 2}),
         (["a/t1", "a/t2", "synthesized/sub-a/anat/sub-a_desc-synth_FLAIR"], {"a": 2}),
     ],
-    ids=["bids without T1", "bids with derivatives", "brats", "isles flat", "isles", "own output"],
+    ids=[
+        "bids without T1",
+        "bids with derivatives",
+        "brats",
+        "isles flat",
+        "isles",
+        "brats beside masks",
+        "own output",
+    ],
 )
 def test_the_form_of_a_folder_is_told(tmp_path, files, expected):
     for name in files:

@@ -16,6 +16,14 @@ LABELS_TO_2021 = {1: "necrotic core", 2: "oedema", 4: "enhancing"}
 LABELS_2023 = {1: "necrotic core", 2: "oedema", 3: "enhancing"}
 
 
+def sequence(path: Path) -> str | None:
+    """What the end of the file name says: a modality, "seg" for a lesion mask, else None."""
+    if not (match := _NAME.fullmatch(stem(path))):
+        return None
+    name = match[1].lower()
+    return "seg" if name.startswith("seg") else parse_modality(name)
+
+
 def find(root: Path, dataset: str) -> list[Case]:
     """Cases below `root`, at any depth (HGG and LGG folders); a folder's name is the case.
 
@@ -24,9 +32,7 @@ def find(root: Path, dataset: str) -> list[Case]:
     """
     folders: dict[Path, dict[str, Path]] = {}
     for path in volumes_under(root):
-        if match := _NAME.fullmatch(stem(path)):
-            name = match[1].lower()
-            name = "seg" if name.startswith("seg") else parse_modality(name)
+        if name := sequence(path):
             enter_once(folders.setdefault(path.parent, {}), name, path, "one file for each", "remove one")
     cases = []
     for folder, files in folders.items():

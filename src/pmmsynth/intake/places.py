@@ -67,7 +67,8 @@ def _recognized(place: Path) -> tuple[str, list[Case]]:
     try:
         if cases := bids.find(place, UNKNOWN):
             return "bids", cases
-        forms = {"brats": brats.find(place, UNKNOWN), "isles": isles.find(place, UNKNOWN)}
+        names, forms = list(volumes_under(place)), {"brats": brats, "isles": isles}
+        form = max(forms, key=lambda form: sum(forms[form].sequence(path) not in (None, "seg") for path in names))
+        return form, forms[form].find(place, UNKNOWN)
     except ValidationError as error:
         raise BadInput(f"{place}: {first_message(error)}", "a name for each case", "rename the folder") from error
-    return max(forms.items(), key=lambda pair: sum(len(c.images) for c in pair[1]))

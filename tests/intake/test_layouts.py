@@ -198,6 +198,36 @@ def test_bids(tmp_path):
     assert {c.subject for c in cases.values()} == {"site:sub-01", "site:sub-02"}
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "folders"),
+    [
+        ("siteA/sub-01/anat/sub-01_T1w", "siteB/sub-01/anat/sub-01_T1w", ("siteA/sub-01", "siteB/sub-01")),
+        ("siteA/sub-01/anat/sub-01_T1w", "siteB/sub-01/dwi/sub-01_ADC", ("siteA/sub-01", "siteB/sub-01")),
+        ("a/sub-01/ses-1/anat/sub-01_ses-1_T1w", "b/sub-01/ses-2/anat/sub-01_ses-2_T1w", ("a/sub-01", "b/sub-01")),
+        ("sub-01/ses-1/anat/sub-01_T1w", "sub-01/ses-2/anat/sub-01_T1w", ("sub-01/ses-1", "sub-01/ses-2")),
+    ],
+    ids=["one sequence", "two sequences", "sessions", "sessions not named"],
+)
+def test_bids_two_folders_are_never_one_subject(tmp_path, one, other, folders):
+    touch(tmp_path, f"{one}.nii.gz", f"{other}.nii.gz")
+    with pytest.raises(BadInput) as error:
+        bids.find(tmp_path, "site")
+    assert error.value.found == f"sub-01 twice: {tmp_path / folders[0]} and {tmp_path / folders[1]}"
+
+
+def test_bids_sessions_and_masks_of_one_tree_below_other_folders(tmp_path):
+    touch(
+        tmp_path,
+        *(f"rawdata/sub-01/ses-{s}/anat/sub-01_ses-{s}_T1w.nii.gz" for s in "ab"),
+        "rawdata/sub-01/ses-a/dwi/sub-01_ses-a_ADC.nii.gz",
+        "derivatives/lesions/sub-01/ses-a/anat/sub-01_ses-a_label-lesion_mask.nii.gz",
+        "derivatives/n4/sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz",
+    )
+    one, other = bids.find(tmp_path, "site")
+    assert (one.id, one.modalities, one.lesion.parts[-6]) == ("sub-01_ses-a", ("T1", "ADC"), "derivatives")
+    assert (other.id, other.modalities, other.lesion) == ("sub-01_ses-b", ("T1",), None)
+
+
 @pytest.mark.parametrize("spoil", ["pipe", "dims", "gzip"])
 def test_bids_leaves_a_malformed_dwi_for_prepare_to_name(tmp_path, spoil):
     path = tmp_path / "sub-1/dwi/sub-1_dwi.nii.gz"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pmmsynth.case import Case
 from pmmsynth.errors import BadInput
-from pmmsynth.intake.files import stem, volumes_under
+from pmmsynth.intake.files import enter_once, stem, volumes_under
 from pmmsynth.volume import shape_of
 
 SUFFIX = {"t1w": "T1", "t2w": "T2", "flair": "FLAIR", "adc": "ADC", "trace": "DWI", "dwi": "DWI", "pdw": "PD"}
@@ -30,7 +30,11 @@ def find(root: Path, dataset: str) -> list[Case]:
 
     Of several files of one sequence the first by name is taken (run-2 before run-10), `trace` before `dwi`, and the
     case remarks on it. Phase and complex parts are left alone, as is what is under derivatives.
+
+    Raises:
+        BadInput: For images of one subject below two folders, which may be two patients.
     """
+    subjects: dict[str, Path] = {}
     images: dict[Key, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     lesions: dict[Key, Path] = {}
     for path in volumes_under(root):
@@ -48,6 +52,11 @@ def find(root: Path, dataset: str) -> list[Case]:
         elif "derivatives" not in folders and folders and folders[-1] in DATATYPES and suffix.lower() in SUFFIX:
             name = "T1C" if "ce" in entities and suffix.lower() == "t1w" else SUFFIX[suffix.lower()]
             if suffix.lower() != "dwi" or _is_3d(path):
+                folder = path.parent.parent
+                folder = folder.parent if key[1] and folder.name.startswith("ses-") else folder
+                enter_once(
+                    subjects, key[0], folder, "one folder for each subject", "move one away, or make two datasets"
+                )
                 images[key][name].append(path)
     return [
         Case(

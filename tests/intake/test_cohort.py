@@ -105,6 +105,11 @@ REFUSED = {
     "not TOML": ("[[dataset", "cohorts.toml"),
     "no dataset": ("seed = 1", "dataset: Field required"),
     "unknown key": (table(more='laout = "x"'), "unknown key dataset.0.laout; did you mean layout?"),
+    "misspelt key": (
+        table().replace("layout", "layuot"),
+        "cohorts.toml: unknown key dataset.0.layuot; did you mean layout?",
+    ),
+    "missing key": (table().replace('layout = "brats"', ""), "cohorts.toml: dataset.0.layout: Field required"),
     "unknown key above": ("sed = 1\n" + table(), "unknown key sed; did you mean seed?"),
     "unknown key in split": (table(more="split = {tset = 0.1}"), "dataset.0.split.tset; did you mean test?"),
     "unknown layout": (table(layout="brast"), "dataset.0.layout: Input should be 'brats'"),

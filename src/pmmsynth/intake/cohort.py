@@ -267,9 +267,9 @@ def _withheld(case: Case, withhold: Sequence[str]) -> list[Case]:
 
 
 def _explained(error: ValidationError) -> str:
-    """The first problem in one line; for an unknown key, the nearest one."""
-    problem = error.errors()[0]
-    if problem["type"] != "extra_forbidden":
+    """The first unknown key and the nearest known one, else the first problem: a missing key may be misspelt."""
+    problem = next((p for p in error.errors() if p["type"] == "extra_forbidden"), None)
+    if problem is None:
         return first_message(error)
     *above, key = problem["loc"]
     table = CohortFile if not above else SplitRule if above[-1] == "split" else DatasetTable

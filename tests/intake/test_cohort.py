@@ -132,6 +132,14 @@ REFUSED = {
     "in two splits": (table(more='split = {val = ["c*"], test = ["c0"]}'), "case c0 fits the patterns of val and test"),
     "in no split": (table(more='split = {train = ["c0"], test = ["c1"]}'), "case c2 fits the patterns of no split"),
     "withheld but absent": (table(more='withhold = ["DWI"]'), "withhold names DWI"),
+    "withheld without a name": (
+        table() + table("b", more='withhold = ["T1", "t1-bla"]'),
+        "cohorts.toml: dataset.1.withhold: found modality 't1-bla'; expected one of T1, ",
+    ),
+    "alias of no name": (
+        table(layout="pattern", more='image = "{case}/{modality}.nii.gz"\naliases = {post = "T1+C"}'),
+        "cohorts.toml: dataset.0.aliases: found modality 'T1+C'; expected one of T1, ",
+    ),
     "thickness": (table(more="slice_mm = -1"), "slice_mm"),
 }
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pmmsynth.case import SPLITS, Case, Extractor, Scans, Split
-from pmmsynth.errors import BadInput
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.intake import bids, brats, isles, pattern
 from pmmsynth.manifest import Manifest, build, first_message, split_patients
 from pmmsynth.modality import ordered, parse_modality
@@ -120,6 +120,16 @@ class DatasetTable(_Table):
             raise ValueError(
                 f"{value!r} must be letters, digits, '.', '-' or '_' (it names a folder), none of {', '.join(TAKEN)}"
             )
+        return value
+
+    @field_validator("withhold", "aliases")
+    @classmethod
+    def _names_modalities(cls, value: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
+        for name in value.values() if isinstance(value, dict) else value:
+            try:
+                parse_modality(name)
+            except UsageError as error:
+                raise ValueError(str(error)) from error
         return value
 
     @model_validator(mode="after")

@@ -67,6 +67,12 @@ def test_a_bad_line_is_named(tmp_path):
         Manifest.read(tmp_path / "none.jsonl")
 
 
+def test_a_byte_order_mark_is_no_case(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(case().model_dump_json() + "\n", encoding="utf-8-sig")
+    assert Manifest.read(path).cases == (case(),)
+
+
 @pytest.mark.parametrize(
     ("patients", "val", "test", "expected"),
     [

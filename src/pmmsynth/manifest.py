@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class Manifest(BaseModel):
         if not path.is_file():
             raise BadInput(f"no manifest at {path}", "a manifest.jsonl", "run pmmsynth prepare first")
         cases = []
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        for number, line in enumerate(path.read_bytes().removeprefix(BOM_UTF8).splitlines(), 1):
             try:
                 cases.append(Case.model_validate_json(line))
             except (ValidationError, UsageError) as error:  # UsageError: a modality of no name

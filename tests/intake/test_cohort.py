@@ -160,5 +160,11 @@ def test_a_case_name_that_is_no_folder_name(tmp_path):
         read_cohorts(path)
 
 
+def test_a_byte_order_mark_is_no_statement(tmp_path):
+    path = cohort(tmp_path, "seed = 5\n" + table())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert CohortFile.read(path).seed == 5
+
+
 def test_read_does_not_look_at_folders(tmp_path):
     assert CohortFile.read(cohort(tmp_path, table(root="nowhere"))).datasets[0].slice_mm is None

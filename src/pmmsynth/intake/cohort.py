@@ -174,7 +174,7 @@ class CohortFile(_Table):
         if not path.is_file():
             raise BadInput(f"no cohort file at {path}", "a TOML file with [[dataset]] tables", "check the path")
         try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
         except ValidationError as error:
             raise BadInput(f"{path}: {_explained(error)}", "a valid cohort file", "correct it") from error
         except (ValueError, OSError, RecursionError) as error:  # RecursionError: tables within tables within tables

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from malformed_files import BRAIN, BRAINS, MALFORMED, SOUND
-from prepare_phantoms import SMALL_AFFINE, cohort, save, save_case
+from prepare_phantoms import SMALL, SMALL_AFFINE, cohort, phantom, save, save_case
 
 from pmmsynth.cli import main
 from pmmsynth.volume import read_volume, write_volume
@@ -48,10 +48,10 @@ def run(root: Path, *tables: str, overwrite: bool = False) -> Run:
 
 def make(root: Path, kind: str) -> None:
     """A sound case, then spoiled."""
-    folder = root / kind
-    save_case(folder, ("t1",))
-    save(folder / "t2.nii.gz", BRAIN)
-    if kind.startswith("masked"):
+    folder, is_masked = root / kind, kind.startswith("masked")
+    save_case(folder, ("t1",), phase=0.6 if is_masked else 0.5)  # no image twice
+    save(folder / "t2.nii.gz", phantom(SMALL, SMALL_AFFINE, phase=0.1).data if is_masked else BRAIN)
+    if is_masked:
         save(folder / "brain.nii.gz", BRAIN)
     if kind in KINDS:
         KINDS[kind][0](folder)

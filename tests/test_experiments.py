@@ -4,13 +4,17 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tyro
 
+from model_phantoms import make_model
 from phantoms import make_store
 from pmmsynth.evaluate import read_scores
 from pmmsynth.evaluate.score import Score
 from pmmsynth.metrics import PROTOCOL
+from pmmsynth.model import load_model
+from pmmsynth.nets.modulation import Modulation
 from pmmsynth.store import Store
 from pmmsynth.train import tiny
 from score_rows import score_row
@@ -141,6 +145,55 @@ def test_what_pfm_gains_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "| mean of a case's tasks | 10 | +0.20 [" in text, "0.3 in A; the mean of 0.0 and 0.2 in B"
     assert "| B | T2->FLAIR | 5 | +0.50 | -0.10 | +0.20 [" in text
     assert "FTN" not in text
+
+
+@pytest.mark.usefixtures("scripts")
+def test_how_far_ids_differ_by_hand() -> None:
+    """Four ids, two features: 3 and -3 on one axis, 1 and -1 on the other, shifted alike."""
+    import pfm_selectivity
+
+    spread = np.array([[3.0, 0], [-3, 0], [0, 1], [0, -1]]) + np.array([5, 7])
+    places, shares = pfm_selectivity.axes_of(spread)
+    assert shares == pytest.approx([0.9, 0.1])
+    assert np.abs(places) == pytest.approx(np.abs(spread - np.array([5, 7])), abs=1e-12)
+    shown = pfm_selectivity.table(["A", "B"], np.array([[30.0, 31.0], [29.004, 29.0]]))
+    assert "| A | 30.00 | **31.00** |" in shown
+    assert "| B | **29.00** | **29.00** |" in shown
+    figure = pfm_selectivity.drawn(["A", "B"], np.array([[30.0, 31.0], [29.0, 29.0]]), places[:2], shares)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["+0.00", "+1.00", "+0.00", "+0.00"]
+
+
+@pytest.mark.usefixtures("scripts")
+def test_neighbouring_ids_are_nearly_one_to_the_layers_that_learn_from_them() -> None:
+    import pfm_selectivity
+
+    said = pfm_selectivity.before_training(3, seeds=range(3))
+    cosine, *rates = map(float, re.findall(r"\d+\.\d+(?:e-\d+)?|\d+e-\d+", said))
+    assert 0.9 < cosine < 1
+    assert len(rates) == 3
+    assert rates[0] > 30 * rates[1] > 60 * rates[2] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("scripts")
+def test_wrong_ids_of_a_network_that_heeds_none_cost_nothing(tmp_path: Path) -> None:
+    import pfm_selectivity
+
+    store = make_store(
+        tmp_path / "store",
+        {"A": [(s, ["T1", "T1C"]) for s in ("train", "test")]}
+        | {"B": [("train", ["T1", "T2"]), ("test", ["T1", "T1C"])]},
+    )
+    network, card = load_model(make_model(tmp_path / "model"))
+    told = pfm_selectivity.wrong_ids(store, network, card, "test")
+    assert told.shape == (2, 2)
+    assert np.ptp(told, axis=1).min() > 1e-3, "this one heeds them"
+    for part in network.modules():
+        if isinstance(part, Modulation):
+            for parameter in part.parameters():
+                parameter.requires_grad_(False).zero_()
+    told = pfm_selectivity.wrong_ids(store, network, card, "test")
+    assert np.ptp(told, axis=1) == pytest.approx([0, 0])
 
 
 @pytest.mark.slow

@@ -222,6 +222,7 @@ def test_bids_sessions_and_masks_of_one_tree_below_other_folders(tmp_path):
         "rawdata/sub-01/ses-a/dwi/sub-01_ses-a_ADC.nii.gz",
         "derivatives/lesions/sub-01/ses-a/anat/sub-01_ses-a_label-lesion_mask.nii.gz",
         "derivatives/n4/sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz",
+        "sourcedata/sub-01/ses-a/anat/sub-01_ses-a_T2w.nii.gz",
     )
     one, other = bids.find(tmp_path, "site")
     assert (one.id, one.modalities, one.lesion.parts[-6]) == ("sub-01_ses-a", ("T1", "ADC"), "derivatives")

@@ -21,6 +21,8 @@ FORMS = {
 }
 """What is written: modality to (folder, entities, suffix)."""
 DATATYPES = ("anat", "dwi", "perf")
+NO_IMAGES = frozenset(("derivatives", "sourcedata"))
+"""Folders of a BIDS tree whose images are made from its own, or are what its own were made from."""
 
 Key = tuple[str, str | None]
 
@@ -29,7 +31,7 @@ def find(root: Path, dataset: str) -> list[Case]:
     """One case per subject and session.
 
     Of several files of one sequence the first by name is taken (run-2 before run-10), `trace` before `dwi`, and the
-    case remarks on it. Phase and complex parts are left alone, as is what is under derivatives.
+    case remarks on it. Phase and complex parts are left alone, as is what is under derivatives and sourcedata.
 
     Raises:
         BadInput: For images of one subject below two folders, which may be two patients.
@@ -49,7 +51,7 @@ def find(root: Path, dataset: str) -> list[Case]:
         if suffix.lower() == "mask":
             if "lesion" in (entities.get("label", "") + entities.get("desc", "")).lower():
                 lesions.setdefault(key, path)
-        elif "derivatives" not in folders and folders and folders[-1] in DATATYPES and suffix.lower() in SUFFIX:
+        elif not NO_IMAGES.intersection(folders) and folders and folders[-1] in DATATYPES and suffix.lower() in SUFFIX:
             name = "T1C" if "ce" in entities and suffix.lower() == "t1w" else SUFFIX[suffix.lower()]
             if suffix.lower() != "dwi" or _is_3d(path):
                 folder = path.parent.parent

@@ -387,17 +387,3 @@ def test_json_prints_only_json(call, shared_model, tmp_path):
     assert [(s[-1]["new"], s[-1]["kept"]) for s in said[2:]] == [(9, 0), (0, 9)]
     for lines in (said[0], said[2], said[3]):
         assert [w["case"] for w in lines if "not readable" in w.get("warning", "")] in (["b"], ["A/b"])
-
-
-def test_a_dry_run_writes_nothing(call, tmp_path):
-    for name in ("a", "b", "c"):
-        save_case(tmp_path / "in" / name)
-    prepare(call, tmp_path)
-    before = files(tmp_path)
-    code, out, err = call("train", tmp_path / "store", "--out", tmp_path / "run", "--preset", "tiny", "--dry-run")
-    assert (code, err) == (0, "")
-    assert "epochs = 2" in out
-    assert re.search(r"# A T1\+T2: \d+ slices", out)
-    assert re.search(r"# \d+ steps of 2 slices per epoch, \d+ steps in all", out)
-    assert files(tmp_path) == before
-    assert not (tmp_path / "run").exists()

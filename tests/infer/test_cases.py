@@ -392,13 +392,3 @@ def test_one_bad_case_does_not_stop_the_others(model, tmp_path, capsys):
     assert names(tmp_path / "out") == made | {"dataset_description.json"}
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines if "expected" in line] == ["b", "c"]
-
-
-def test_a_case_with_no_known_sequence_or_no_other_source(model, tmp_path):
-    only = Case(dataset="A", id="swi", subject="s", images={"SWI": save(tmp_path / "swi.nii.gz", brain())})
-    alone = Case(dataset="A", id="alone", subject="t", images={"FLAIR": save(tmp_path / "f.nii.gz", brain("FLAIR"))})
-    outcome = run(model, [only, alone], tmp_path / "out", targets="flair")
-    assert outcome.exit_code == 4
-    assert "swi: only SWI; expected one of T1, T2, T1C, FLAIR, ADC" in outcome.failures[0].reason
-    assert "found FLAIR as the only source of FLAIR" in outcome.failures[1].reason
-    assert not (tmp_path / "out").exists()

@@ -107,3 +107,15 @@ def test_sources_none_of_which_says_how_it_lies_are_remarked_on(model, case, tmp
     said = json.loads(sidecar_path(*written.new).read_bytes())["Remarks"]
     assert said == [f"T1 {LOST}", f"T2 {LOST}"]
     assert capsys.readouterr().err.splitlines() == [f"a: {remark}" for remark in said]
+
+
+def test_a_case_with_no_known_sequence_or_no_other_source(model, tmp_path):
+    only = Case(dataset="A", id="swi", subject="s", images={"SWI": save(tmp_path / "swi.nii.gz", brain())})
+    alone = Case(dataset="A", id="alone", subject="t", images={"FLAIR": save(tmp_path / "f.nii.gz", brain("FLAIR"))})
+    outcome = synthesize_cases(
+        model, [only, alone], tmp_path / "out", dataset="A", targets="flair", reporter=Reporter(quiet=True)
+    )
+    assert outcome.exit_code == 4
+    assert "swi: only SWI; expected one of T1, T2, T1C, FLAIR, ADC" in outcome.failures[0].reason
+    assert "found FLAIR as the only source of FLAIR" in outcome.failures[1].reason
+    assert not (tmp_path / "out").exists()

@@ -87,8 +87,12 @@ class Done(BaseModel):
 
 def main(store: Path, out: Path, kept: Path) -> None:
     """Keep every seed there is."""
+    if not (seeds := sorted(out.glob("seed*/evaluation/scores.jsonl"))):
+        raise SystemExit(
+            f"found no seed*/evaluation/scores.jsonl in {out}; expected OUT of comparison.py; check the path"
+        )
     kept.mkdir(parents=True, exist_ok=True)
-    for seed in sorted(out.glob("seed*/evaluation/scores.jsonl")):
+    for seed in seeds:
         folder = seed.parents[1]
         scores = [s for s in read_scores(seed) if s.protocol == PROTOCOL]
         write_text(kept / f"{folder.name}.csv", as_text(scores))
@@ -96,17 +100,17 @@ def main(store: Path, out: Path, kept: Path) -> None:
 
 
 def read_done(kept: Path) -> dict[int, Done]:
-    """What was done, by seed; files that are not of this kind stop with what is wrong in them."""
-    return {
-        int(path.stem.removeprefix("seed")): Done.model_validate_json(path.read_bytes())
-        for path in sorted(kept.glob("seed*.json"))
-    }
+    """What was done, by seed."""
+    if not (paths := sorted(kept.glob("seed*.json"))):
+        raise SystemExit(f"found no seed*.json in {kept}; expected what kept.py wrote; check the path")
+    return {int(path.stem.removeprefix("seed")): Done.model_validate_json(path.read_bytes()) for path in paths}
 
 
 def read_kept(kept: Path) -> dict[int, list[Score]]:
     """The scores, by seed."""
     return {
-        seed: from_text(_csv(kept, seed).read_text(encoding="utf-8"), done) for seed, done in read_done(kept).items()
+        seed: from_text((kept / f"seed{seed}.csv").read_text(encoding="utf-8"), done)
+        for seed, done in read_done(kept).items()
     }
 
 
@@ -207,10 +211,6 @@ def undisturbed(run: Path) -> float:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     paces = [row["seconds_per_step"] for row in rows if "seconds_per_step" in row]
     return float(np.quantile(paces, 0.1)) * max(row["global_step"] for row in rows)
-
-
-def _csv(kept: Path, seed: int) -> Path:
-    return kept / f"seed{seed}.csv"
 
 
 if __name__ == "__main__":

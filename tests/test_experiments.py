@@ -90,6 +90,19 @@ def test_each_task_over_all_datasets_has_every_case(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("scripts")
+def test_a_wrong_path_is_named_and_nothing_is_made(tmp_path: Path) -> None:
+    import kept
+    import tables
+
+    store = make_store(tmp_path / "store", {"A": [("test", ["T1"])]})
+    with pytest.raises(SystemExit, match=r"found no seed\*\.json in .*/nowhere; expected what kept\.py wrote"):
+        tables.main(tmp_path / "nowhere")
+    with pytest.raises(SystemExit, match=r"found no seed\*/evaluation/scores\.jsonl in .*/nowhere; expected OUT"):
+        kept.main(store.root, tmp_path / "nowhere", tmp_path / "kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.usefixtures("scripts")
 def test_the_pace_of_an_epoch_is_that_of_the_quickest_steps(tmp_path: Path) -> None:
     import kept
 

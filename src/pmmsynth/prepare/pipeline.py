@@ -172,7 +172,7 @@ def _convert(
     """Bring the cohort's datasets of DICOM up to date as BIDS trees in the store; the studies that failed."""
     failures = []
     tables = [table for table in CohortFile.read(path).datasets if table.layout == "dicom"]
-    for place in (out / CONVERTED).glob("*"):
+    for place in (out / CONVERTED).glob("*/"):  # folders only
         if place.name not in {table.name for table in tables}:
             shutil.rmtree(place)
     for table in tables:

@@ -45,6 +45,7 @@ EVERYWHERE: dict[str, Callable[[Canary], bytes]] = {
     "nothing": lambda _: b"",
     "zeros": lambda _: bytes(1000),
     "noise": lambda _: np.random.default_rng(0).bytes(5000),
+    "carriage returns": lambda _: b"}\r{\r",
     "lists in lists": lambda _: b"[" * 100_000 + b"\n",
     "tables in tables": lambda _: b'{"a":' * 100_000 + b"\n",
     "a long number": lambda _: b"9" * 100_000 + b"\n",

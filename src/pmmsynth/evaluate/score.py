@@ -150,7 +150,7 @@ def read_scores(path: Path) -> list[Score]:
     """
     if not path.is_file():
         raise BadInput(f"no file at {path}", "scores.jsonl", "run pmmsynth evaluate first")
-    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    whole, _, _ = path.read_bytes().decode("utf-8", errors="replace").rpartition("\n")
     lines = [line for line in whole.split("\n") if line]
     try:
         return _LISTED.validate_json(f"[{','.join(lines)}]")

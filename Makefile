@@ -8,16 +8,19 @@ COHORT ?= experiments/glioma.toml
 BUDGET ?= 12
 OUT ?= runs/paper
 
+# a process per core; tests of one file stay together, for what they share
+PARALLEL ?= --numprocesses auto --dist loadfile
+
 .PHONY: demo test fast paper lint clean
 
 demo: $(INSTALLED)  ## simulate, prepare, train, synthesize, evaluate: one page, under ten minutes
 	$(BIN)/pmmsynth demo --out demo
 
 test: lint  ## style, types and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 fast: $(INSTALLED)  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 paper: $(INSTALLED)  ## every method on a cohort at one budget: make paper COHORT=cohorts.toml BUDGET=12 OUT=runs/paper
 	$(BIN)/pmmsynth prepare $(COHORT) --out $(OUT)/store $(PREPARE)

@@ -11,11 +11,11 @@ from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
 from pmmsynth.nets.pmm import PMMSynthArchitecture
-from pmmsynth.segment import mixing, slices
+from pmmsynth.segment import mixing, score, slices
 from pmmsynth.segment.mixing import check_tasks, synthesize_training
 from pmmsynth.segment.score import evaluate_segmenter, inputs
 from pmmsynth.segment.segmenter import load_segmenter
-from pmmsynth.segment.slices import TrainingSlices, stack
+from pmmsynth.segment.slices import TrainingSlices, stack, told_apart
 from pmmsynth.segment.train import train_segmenter
 from segment_phantoms import NAMES, TINY
 
@@ -77,8 +77,11 @@ def test_half_of_the_slices_have_one_sequence_synthesized(gliomas, monkeypatch):
     cases = list(gliomas.cases("train"))
     made = [np.full((4, 6, 48, 48), 0.75, np.float16)] * len(cases)
     mixed = TrainingSlices.of(cases, "glioma", NAMES, made)
-    images, _ = mixed.batch(400, 0, 0)
-    replaced = (images == 0.75).flatten(2).all(2)
+    told, _ = mixed.batch(400, 0, 0)
+    images = told[:, :4]
+    replaced = (told[:, 4:] == 0.75).flatten(2).all(2)
+    assert not images[replaced].any(), "where one is synthesized there is no real one"
+    assert not told[:, 4:][~replaced].any()
     counts = replaced.sum(1)
     assert set(counts.tolist()) == {0, 1}
     assert 0.42 < counts.float().mean() < 0.58
@@ -86,6 +89,25 @@ def test_half_of_the_slices_have_one_sequence_synthesized(gliomas, monkeypatch):
     real = torch.cat([stack(case, NAMES, range(5)) for case in cases])
     for image, which in zip(images[:40], replaced[:40], strict=True):
         assert ((real[:, ~which] == image[~which]).flatten(1).all(1)).any(), "the others are real"
+
+
+def test_real_and_synthesized_have_channels_of_their_own():
+    images = torch.arange(1.0, 5).reshape(1, 4, 1, 1).expand(2, 4, 3, 3)
+    told = told_apart(images, torch.tensor([[False] * 4, [False, True, False, False]]))
+    assert told[:, :, 1, 2].tolist() == [[1, 2, 3, 4, 0, 0, 0, 0], [1, 0, 3, 4, 0, 2, 0, 0]]
+
+
+def test_scored_as_it_was_taught(gliomas, model, tmp_path, quiet, monkeypatch):
+    """The network is given a synthesized sequence in its own channel, and a real one in the other."""
+    folder = train_segmenter(gliomas, tmp_path / "mixed", TINY, model=model, reporter=quiet)
+    seen = []
+    monkeypatch.setattr(score, "segment", lambda network, images: seen.append(images) or images[:, :3] > 2)
+    evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", reporter=quiet)
+    evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", model=model, left_out="T2", reporter=quiet)
+    cases = len(list(gliomas.cases("test")))
+    given = [[bool(images[:, channel].any()) for channel in range(8)] for images in seen]
+    assert given[:cases] == [[True] * 4 + [False] * 4] * cases
+    assert given[cases:] == [[True, False, True, True, False, True, False, False]] * cases
 
 
 def test_the_run_knows_its_model(gliomas, model, method, tmp_path, quiet):

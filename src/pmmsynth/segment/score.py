@@ -20,7 +20,7 @@ from pmmsynth.modality import Task, parse_modality
 from pmmsynth.segment.overlap import overlap
 from pmmsynth.segment.regions import REGIONS, regions_of
 from pmmsynth.segment.segmenter import SegmenterCard, load_segmenter, segment
-from pmmsynth.segment.slices import brain_slices, digest_of, marked_cases, stack
+from pmmsynth.segment.slices import brain_slices, digest_of, marked_cases, stack, told_apart
 from pmmsynth.store import PreparedCase, Store
 
 Variant = Literal["real", "synthesized", "dropped", "mixed, real", "mixed, synthesized"]
@@ -115,6 +115,9 @@ def evaluate_segmenter(
             own = [(variant, missing, record.dataset, record.case, region) for region in REGIONS[card.target]]
             if any(key not in rows or rows[key].digest != digest for key in own):
                 images = inputs(case, card.modalities, left_out, method)
+                if card.synthesis:
+                    made = torch.tensor([name == left_out for name in card.modalities])
+                    images = told_apart(images, made.expand(len(images), -1))
                 for key, row in zip(own, _score(network, card, case, images, variant, missing, digest), strict=True):
                     rows[key] = row
                 write_rows(rows_path, list(rows.values()))

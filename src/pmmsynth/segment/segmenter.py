@@ -26,12 +26,13 @@ class SegmenterCard(BaseModel):
 
     Attributes:
         target: What is segmented.
-        modalities: The input channels, in order.
+        modalities: The sequences it takes, in order.
         left_out: The sequence this network was trained without, or "".
         width: Of the first stage.
         matrix: Pixels per side of a slice.
         inplane_mm: Pixel size.
-        synthesis: Digest of the model whose images it learned from too; "" if from real ones alone.
+        synthesis: Digest of the model whose images it learned from too, in channels of their own; "" if from real ones
+            alone.
         training: Where the weights come from.
         weights_sha256: Of `segmenter.safetensors`.
     """
@@ -50,10 +51,10 @@ class SegmenterCard(BaseModel):
     weights_sha256: str = ""
 
     def build(self) -> nn.Module:
-        """A network with fresh weights: (slice, modality, row, column) in [0, 1] to logits (slice, region, ...)."""
+        """A network with fresh weights: (slice, channel, row, column) in [0, 1] to logits (slice, region, ...)."""
         return UNet(
             spatial_dims=2,
-            in_channels=len(self.modalities),
+            in_channels=len(self.modalities) * (2 if self.synthesis else 1),
             out_channels=len(REGIONS[self.target]),
             channels=[self.width * factor for factor in (1, 2, 4, 8)],
             strides=(2, 2, 2),

@@ -99,7 +99,10 @@ class TrainingSlices:
         return cls(cases, target, modalities, places, lesions or places, synthesized)
 
     def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        """Images (slice, modality, row, column) and regions (slice, region, row, column), varied at random."""
+        """Images (slice, channel, row, column) and regions (slice, region, row, column), varied at random.
+
+        The channels are the modalities, or those of `told_apart` where some are synthesized.
+        """
         random = np.random.default_rng([seed, step])
         forced = round(size * WITH_LESION)
         drawn = [
@@ -108,13 +111,30 @@ class TrainingSlices:
             for i in random.integers(len(pool), size=count)
         ]
         images = torch.cat([stack(self.cases[case], self.modalities, [position]) for case, position in drawn])
+        made = torch.zeros(images.shape[:2], dtype=torch.bool)
         if self.synthesized:
-            for image, (case, position) in zip(images, drawn, strict=True):
+            for number, (case, position) in enumerate(drawn):
                 if random.random() < SYNTHESIZED:
                     modality = random.integers(len(self.modalities))
-                    image[modality] = torch.from_numpy(self.synthesized[case][modality, position].astype(np.float32))
-        truths = [regions_of(self.cases[case], self.target, [position])[:, 0] for case, position in drawn]
-        return vary(images, torch.from_numpy(np.stack(truths)).float(), random)
+                    one = self.synthesized[case][modality, position].astype(np.float32)
+                    images[number, modality], made[number, modality] = torch.from_numpy(one), True
+        regions = [regions_of(self.cases[case], self.target, [position])[:, 0] for case, position in drawn]
+        images, truth = vary(images, torch.from_numpy(np.stack(regions)).float(), random)
+        return told_apart(images, made) if self.synthesized else images, truth
+
+
+def told_apart(images: Tensor, synthesized: Tensor) -> Tensor:
+    """Real and synthesized sequences in channels of their own, zero where there is none.
+
+    Args:
+        images: (slice, modality, row, column).
+        synthesized: Which of them are, (slice, modality), bool.
+
+    Returns:
+        The real sequences, then the synthesized ones: (slice, 2 modality, row, column).
+    """
+    which = synthesized[:, :, None, None]
+    return torch.cat([images.masked_fill(which, 0), images.masked_fill(~which, 0)], 1)
 
 
 def vary(images: Tensor, truth: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:

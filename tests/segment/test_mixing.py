@@ -72,7 +72,7 @@ def test_a_damaged_file_is_named(gliomas, method, tmp_path, quiet, damage):
         synthesize_training(cases, NAMES, method, tmp_path, quiet)
 
 
-def test_half_of_the_slices_have_one_sequence_synthesized(gliomas, monkeypatch):
+def test_one_sequence_or_none_is_synthesized_all_equally_often(gliomas, monkeypatch):
     monkeypatch.setattr(slices, "vary", lambda images, truth, random: (images, truth))
     cases = list(gliomas.cases("train"))
     made = [np.full((4, 6, 48, 48), 0.75, np.float16)] * len(cases)
@@ -84,8 +84,8 @@ def test_half_of_the_slices_have_one_sequence_synthesized(gliomas, monkeypatch):
     assert not told[:, 4:][~replaced].any()
     counts = replaced.sum(1)
     assert set(counts.tolist()) == {0, 1}
-    assert 0.42 < counts.float().mean() < 0.58
-    assert (replaced.float().mean(0) > 0.07).all(), "each sequence takes its turn"
+    shares = [*replaced.float().mean(0).tolist(), float((counts == 0).float().mean())]
+    assert all(0.13 < share < 0.27 for share in shares), "one in five, of 400"
     real = torch.cat([stack(case, NAMES, range(5)) for case in cases])
     for image, which in zip(images[:40], replaced[:40], strict=True):
         assert ((real[:, ~which] == image[~which]).flatten(1).all(1)).any(), "the others are real"

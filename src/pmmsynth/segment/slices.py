@@ -18,8 +18,6 @@ from pmmsynth.store import PreparedCase, Store
 
 WITH_LESION = 1 / 3
 """Least share of a batch that shows some lesion, as nnU-Net has it."""
-SYNTHESIZED = 1 / 2
-"""Share of slices with one sequence synthesized, for a network that is to know such images."""
 TURN, ZOOM, GAIN = np.deg2rad(15), 0.1, 0.1
 """Training slices are mirrored, turned by up to 15 degrees, zoomed and brightened by up to 10 %."""
 
@@ -101,7 +99,8 @@ class TrainingSlices:
     def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Images (slice, channel, row, column) and regions (slice, region, row, column), varied at random.
 
-        The channels are the modalities, or those of `told_apart` where some are synthesized.
+        The channels are the modalities. With synthesized ones they are those of `told_apart`; in each slice one modality
+        is synthesized or none, all equally often.
         """
         random = np.random.default_rng([seed, step])
         forced = round(size * WITH_LESION)
@@ -114,8 +113,8 @@ class TrainingSlices:
         made = torch.zeros(images.shape[:2], dtype=torch.bool)
         if self.synthesized:
             for number, (case, position) in enumerate(drawn):
-                if random.random() < SYNTHESIZED:
-                    modality = random.integers(len(self.modalities))
+                modality = random.integers(len(self.modalities) + 1)
+                if modality < len(self.modalities):  # else all stay real
                     one = self.synthesized[case][modality, position].astype(np.float32)
                     images[number, modality], made[number, modality] = torch.from_numpy(one), True
         regions = [regions_of(self.cases[case], self.target, [position])[:, 0] for case, position in drawn]

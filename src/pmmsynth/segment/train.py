@@ -124,7 +124,7 @@ def train_segmenter(
         store: What `prepare` wrote.
         out: The run folder: config.toml, metrics.jsonl, the checkpoint, model/.
         config: All settings.
-        model: A synthesis model or run folder: half of the slices have one sequence, drawn at random, from it.
+        model: A synthesis model or run folder, to learn from its images too (`TrainingSlices.batch`).
         reporter: Where to speak.
 
     Returns:

@@ -72,11 +72,12 @@ def wrong_ids(store: Store, network: Generator, card: ModelCard, split: Split) -
     )
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for example in fixed_examples(slices, [*ONE_TO_ONE, *MANY_TO_ONE], card):
+        images, brain = example.images, example.brain
         for name in names:
             said = replace(example, dataset=name)
             for task, made in synthesized(network, card, said, said.tasks, torch.device("cpu")):
-                truth = example.images[:, card.modalities.index(task.target)]
-                found[example.dataset, name].append(psnr(truth.numpy(), (made * example.brain).numpy()))
+                truth = images[:, card.modalities.index(task.target)]
+                found[example.dataset, name].append(psnr(truth.numpy(), (made * brain).numpy()))
     return np.array([[fmean(found[row, column]) for column in names] for row in names])
 
 

@@ -23,7 +23,7 @@ from pmmsynth.errors import UsageError
 from pmmsynth.store import Store
 from pmmsynth.train import describe, launch, learner, loop, tiny, train
 from pmmsynth.train.distributed import launched
-from pmmsynth.train.run import open_run, training_card
+from pmmsynth.train.run import open_run, read_provenance, training_card
 
 QUIET = Reporter(quiet=True)
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "train.slurm"
@@ -95,6 +95,9 @@ def test_a_run_of_more_processes_is_refused(store: Store, tmp_path: Path) -> Non
     open_run(tmp_path / "run", store, config, training_card(store, config), processes=2)
     with pytest.raises(UsageError, match=r"found a run of 2 processes.*expected the 1 of now"):
         train(store, tmp_path / "run", tiny(), reporter=QUIET)
+    (tmp_path / "run" / "provenance.json").unlink()  # as after a kill before it was written
+    open_run(tmp_path / "run", store, config, training_card(store, config), processes=3)
+    assert read_provenance(tmp_path / "run" / "provenance.json")["processes"] == 3
 
 
 # --- several processes ----------------------------------------------------------------------------------------------

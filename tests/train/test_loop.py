@@ -3,19 +3,21 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch.utils.data import DataLoader
 
 from phantoms import make_store, phantom
 from pmmsynth.console import Reporter
 from pmmsynth.data import Batch, Condition, SliceDataset
-from pmmsynth.errors import UsageError
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.losses import LossWeights
 from pmmsynth.model import load_model
 from pmmsynth.nets import PMMSynthArchitecture
 from pmmsynth.store import Store
-from pmmsynth.train import paper, small, tiny, train
+from pmmsynth.train import loop, paper, small, tiny, train
 from pmmsynth.train.learner import Learner
 from pmmsynth.train.run import training_card
 from pmmsynth.train.validate import default_tasks, fixed_examples
@@ -123,6 +125,56 @@ def test_one_dataset_of_the_store_alone(store: Store, tmp_path: Path) -> None:
     assert card.training["cases"] == {"B": 2}
     with pytest.raises(UsageError, match=r"dataset 'C'; expected one of A, B"):
         train(Store(store.root, ("B", "C")), tmp_path / "other", tiny(), reporter=QUIET)
+
+
+def test_validation_tasks_that_no_case_allows_are_refused(store: Store, tmp_path: Path) -> None:
+    """FLAR would else be a sequence nobody has, and nothing be validated."""
+    for tasks in (("T1+T2->FLAR",), ("T1->FLAR", "T2->ADC")):
+        with pytest.raises(UsageError, match=r"validation_tasks .*FLAR.* among T1, T2, FLAIR, ADC"):
+            train(store, tmp_path / "run", replace(tiny(), validation_tasks=tasks), reporter=QUIET)
+        assert not (tmp_path / "run").exists(), "corrected, the same command works"
+    some = replace(tiny(), epochs=1, validation_tasks=("T1->FLAR", "T1->FLAIR"))
+    train(store, tmp_path / "other", some, reporter=QUIET)
+    assert "A: T1->FLAIR" in (tmp_path / "other" / "metrics.jsonl").read_text()
+
+
+def test_a_fault_of_a_file_comes_back_whole_from_another_process(store: Store) -> None:
+    """Else the loader would make an error of its own of it."""
+
+    class Damaged:
+        def __getitem__(self, samples: list[int]) -> None:
+            raise BadInput("images.npy: cut short", "a whole file", "prepare again") if samples[0] else OSError("gone")
+
+    loader = DataLoader(loop._Reading(Damaged()), sampler=[[0], [1]], batch_size=None, num_workers=1)
+    gone, damaged = loader
+    assert (type(gone), str(gone)) == (OSError, "gone")
+    assert (type(damaged), damaged.exit_code) == (BadInput, 4)
+    assert str(damaged) == "found images.npy: cut short; expected a whole file; prepare again"
+
+
+def test_a_damaged_slice_ends_training_in_one_line(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(self: object, samples: object) -> None:
+        raise BadInput("images.npy: cut short", "a whole file", "prepare again")
+
+    monkeypatch.setattr(loop.SliceDataset, "__getitem__", damaged)
+    with pytest.raises(BadInput, match="cut short"):
+        train(store, tmp_path / "run", tiny(), reporter=QUIET)
+
+
+def test_examples_keep_no_images(store: Store) -> None:
+    """They are read when asked for, so that memory does not grow with the validation cases."""
+    cases = list(store.cases("val"))
+    slices = SliceDataset(cases, modalities=("T1", "T2", "FLAIR", "ADC"), dataset_ids={"A": 0, "B": 1})
+    card = training_card(store, tiny())
+    example = fixed_examples(slices, (), card)[0]
+    assert not any(isinstance(kept, torch.Tensor) for kept in vars(example).values())
+    places = [slices.index[sample] for sample in example.samples]
+    assert {case for case, _ in places} == {0}
+    positions = [position for _, position in places]
+    assert torch.equal(example.images[:, 0], torch.from_numpy(cases[0].slices(positions)[0]))
+    assert torch.equal(example.brain, torch.from_numpy(np.array(cases[0].brain()[positions])))
 
 
 def test_validation_tasks_are_fixed(store: Store) -> None:

@@ -19,6 +19,7 @@ from compare_runs import rows, same
 from phantoms import COHORT, make_store
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.model import load_model
 from pmmsynth.store import Store, write_case
 from pmmsynth.train import Stopped, TrainConfig, loop, tiny, train
 from pmmsynth.train.learner import Learner
@@ -90,6 +91,27 @@ def test_a_run_stopped_after_its_last_step_is_the_same(
     assert not (run / "samples" / "epoch_0002.png").exists()
     train(store, run, EVERY_STEP, reporter=QUIET)
     assert same(run, unbroken)
+
+
+def test_a_signal_during_the_last_validation_is_heard(
+    store: Store, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All steps are done and saved; what is left, weighing against regression, is for the next call."""
+    run, real = tmp_path / "run", loop.validate
+
+    def interrupted(*args: object) -> object:
+        if not (run / "samples" / "epoch_0002.png").exists() and (run / "samples" / "epoch_0001.png").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "validate", interrupted)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "shrink_model", lambda *_: pytest.fail("went on"))
+        with pytest.raises(Stopped):
+            train(store, run, EVERY_STEP, reporter=QUIET)
+    train(store, run, EVERY_STEP, reporter=QUIET)
+    assert same(run, unbroken)
+    assert load_model(run / "model")[1].shrinkage == load_model(unbroken / "model")[1].shrinkage
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The training loop: epochs of scheduled batches, one generator and one discriminator step each, validation."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import isfinite
@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from torch.nn.utils import get_total_norm
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from pmmsynth.atomic import only_writer
 from pmmsynth.console import Advance, Reporter
 from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, step_random
-from pmmsynth.errors import BadInput, PmmsynthError
+from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.model import ModelCard, save_model
 from pmmsynth.store import Store
 from pmmsynth.train.checkpoint import LAST, Progress, TrainState
@@ -58,8 +58,9 @@ def train(
 
     Raises:
         BadInput: If the store has no training case or the checkpoint is damaged.
-        UsageError: If the run folder belongs to other settings, another store or another number of processes, another
-            training writes there, or there is no such device.
+        UsageError: If no validation case allows a task of `config.validation_tasks`, the run folder belongs to other
+            settings, another store or another number of processes, another training writes there, or there is no such
+            device.
         Stopped: After SIGTERM or SIGINT to any of the processes, once the checkpoint is written.
         LostProcess: If another process is gone.
     """
@@ -69,10 +70,11 @@ def train(
     reporter = reporter or Reporter() if fabric.is_global_zero else Reporter(quiet=True)
     if fabric.world_size > 1:
         reporter.say(f"{fabric.world_size} processes, {fabric.world_size * config.batch_size} slices per step")
+    run = _build(fabric, store, config, card)  # what is refused here leaves no folder
     with ExitStack() as held:
         by_first(fabric, lambda: held.enter_context(only_writer(out)))
         by_first(fabric, lambda: open_run(out, store, config, card, processes=fabric.world_size))
-        _train(_build(fabric, store, config, card), store, out, reporter)
+        _train(run, store, out, reporter)
     reporter.say(f"model: {out / 'model'}", model=out / "model")
     return out / "model"
 
@@ -125,6 +127,8 @@ def _train(run: Run, store: Store, out: Path, reporter: Reporter) -> None:
             _epoch(run, record, last, stop, advance)
             _after_epoch(run, record, out, reporter)
             run.save(last)
+        if averages(fabric, {"stop": stop.requested})["stop"] > 0:  # during the last validation
+            _stop(run, last)
     if fabric.is_global_zero and config.shrink:
         shrink_model(out / "model", store, run.validation, fabric, reporter)
     fabric.barrier()
@@ -138,6 +142,11 @@ def _build(fabric: Fabric, store: Store, config: TrainConfig, card: ModelCard) -
     )
     if not len(training):
         raise BadInput(f"{store.root}: no slice with enough brain in the train split", "at least one", "see its sheets")
+    if len(validation) and config.validation_tasks and not fixed_examples(validation, config.validation_tasks, card):
+        raise UsageError(
+            f"found validation_tasks {', '.join(config.validation_tasks)}; expected at least one of sequences that a "
+            f"validation case has, among {', '.join(card.modalities)}; correct them"
+        )
     learner = Learner.build(
         fabric, config, modalities=len(card.modalities), datasets=len(card.datasets), matrix=card.matrix
     )
@@ -175,9 +184,12 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
             run.save(last)
             saved = time.monotonic()
         if stopping:
-            leave(
-                run.fabric, Stopped(f"stopped on request; all is saved in {last}; the same command goes on from there")
-            )
+            _stop(run, last)
+
+
+def _stop(run: Run, last: Path) -> None:
+    """Leave in all processes."""
+    leave(run.fabric, Stopped(f"stopped on request; all is saved in {last}; the same command goes on from there"))
 
 
 def _check_finite(run: Run, losses: dict[str, float], last: Path) -> None:
@@ -197,17 +209,31 @@ def _batches(run: Run) -> Iterator[tuple[Batch, float]]:
     """Batches on the device, each with the seconds spent waiting for it."""
     run.scheduler.start(run.progress.epoch, run.progress.step)
     workers = 0 if run.fabric.device.type == "cpu" else 4
+    slices = _Reading(run.training)
     loader = iter(
-        DataLoader(
-            run.training, sampler=run.scheduler, batch_size=None, num_workers=workers, worker_init_fn=ignore_signals
-        )
+        DataLoader(slices, sampler=run.scheduler, batch_size=None, num_workers=workers, worker_init_fn=ignore_signals)
     )
     while True:
         began = time.monotonic()
         batch = next(loader, None)
         if batch is None:
             return
+        if isinstance(batch, Exception):
+            raise batch
         yield batch.to(run.fabric.device), time.monotonic() - began
+
+
+class _Reading(Dataset[Batch | Exception]):
+    """Slices as other processes read them: what a file is at fault for comes back whole, to be raised here."""
+
+    def __init__(self, slices: SliceDataset) -> None:
+        self.slices = slices
+
+    def __getitem__(self, samples: Sequence[int]) -> Batch | Exception:
+        try:
+            return self.slices[samples]
+        except (PmmsynthError, OSError) as error:
+            return error
 
 
 def _note(run: Run, record: Record | None, losses: dict[str, float], waited: float, worked: float) -> None:

@@ -87,14 +87,14 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard, *, p
                 f"found a run with other settings in {out} ({'; '.join(changed)}); expected the same to resume; "
                 "choose another --out"
             )
-        before = _read_provenance(provenance)
+        before = read_provenance(provenance)
         if before.get("data_sha256", data) != data:
             raise UsageError(
                 f"found a run on other cases in {out}; expected those of {store.root}; choose another --out"
             )
-        if before.get("processes", 1) != processes:  # the global batch, and with it the order of slices, would change
+        if before.get("processes", processes) != processes:  # the global batch, and the order of slices, would change
             raise UsageError(
-                f"found a run of {before.get('processes', 1)} processes in {out}; expected the {processes} of now; "
+                f"found a run of {before['processes']} processes in {out}; expected the {processes} of now; "
                 "start as many as then, or choose another --out"
             )
     elif out.is_dir() and any(out.iterdir()):
@@ -115,7 +115,8 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard, *, p
         )
 
 
-def _read_provenance(path: Path) -> dict[str, Any]:
+def read_provenance(path: Path) -> dict[str, Any]:
+    """What `provenance.json` says; nothing if there is none, as after a kill. Raises BadInput."""
     if not path.is_file():
         return {}
     try:

@@ -30,7 +30,8 @@ def write_samples(
         axis.set_axis_off()
     generator.eval()
     for row, example in enumerate(rows):
-        middle = slice(len(example.images) // 2, len(example.images) // 2 + 1)
+        middle = len(example.samples) // 2
+        images, brain = example.images[middle : middle + 1], example.brain[middle]
         given = {m for task in example.tasks for m in (*task.sources, task.target)}
         for column, target in enumerate(card.modalities):
             others = tuple(m for m in card.modalities if m in given and m != target)
@@ -41,13 +42,13 @@ def write_samples(
             made = predict(
                 generator,
                 card,
-                example.images[middle],
+                images,
                 sources=others,
                 dataset=example.dataset,
                 targets=(target,),
                 device=device,
             )
-            pictures = (example.images[middle][0, column], made[0, column] * example.brain[middle][0])
+            pictures = (images[0, column], made[0, column] * brain)
             for offset, picture in enumerate(pictures):
                 axes[2 * row + offset, column].imshow(picture.numpy(), cmap="gray", vmin=0, vmax=WHITE)
             axes[2 * row, column].set_title(f"{example.dataset} {target}", fontsize=8)

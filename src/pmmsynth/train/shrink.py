@@ -77,12 +77,13 @@ def _measure(
 ) -> dict[Task, dict[float, float]]:
     """PSNR of every weight in every task of one validation case that can be fitted."""
     measured: dict[Task, dict[float, float]] = {}
+    images, brain = example.images, example.brain
     able = [task for task in example.tasks if fits.having("", (*task.sources, task.target))]
     for task, made in synthesized(generator, card, example, able, device):
-        truth = example.images[:, card.modalities.index(task.target)].numpy()
-        line = regression(card, example.images, task, _coefficients(fits, example.dataset, task))
+        truth = images[:, card.modalities.index(task.target)].numpy()
+        line = regression(card, images, task, _coefficients(fits, example.dataset, task))
         measured[task] = {
-            weight: psnr(truth, (line.lerp(made, weight).clamp(0, 1) * example.brain).numpy()) for weight in WEIGHTS
+            weight: psnr(truth, (line.lerp(made, weight).clamp(0, 1) * brain).numpy()) for weight in WEIGHTS
         }
     return measured
 

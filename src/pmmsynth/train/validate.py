@@ -34,12 +34,30 @@ class Validation:
 
 @dataclass(frozen=True)
 class Example:
-    """A few slices of one validation case in the model's channels, with its tasks."""
+    """A few slices of one validation case, read when asked for, and its tasks.
+
+    Attributes:
+        dataset: Which the model is told.
+        slices: Of all validation cases.
+        samples: Which of them.
+        tasks: All the case allows.
+    """
 
     dataset: str
-    images: Images
-    brain: torch.Tensor
+    slices: SliceDataset
+    samples: tuple[int, ...]
     tasks: tuple[Task, ...]
+
+    @property
+    def images(self) -> Images:
+        """In the model's channels."""
+        return self.slices[self.samples].images
+
+    @property
+    def brain(self) -> torch.Tensor:
+        """(slice, row, column), bool."""
+        places = [self.slices.index[sample] for sample in self.samples]
+        return torch.from_numpy(np.array(self.slices.cases[places[0][0]].brain()[[position for _, position in places]]))
 
 
 def default_tasks(modalities: Sequence[str]) -> list[Task]:
@@ -64,12 +82,10 @@ def fixed_examples(slices: SliceDataset, tasks: Sequence[str], card: ModelCard) 
     for number, samples in positions.items():
         case = slices.cases[number]
         has = tuple(m for m in case.record.modalities if m in slices.modalities)
-        picked = [samples[i] for i in np.linspace(0, len(samples) - 1, SLICES_PER_CASE).round().astype(int)]
+        picked = tuple(samples[i] for i in np.linspace(0, len(samples) - 1, SLICES_PER_CASE).round().astype(int))
         chosen = [t for t in wanted or default_tasks(has) if {*t.sources, t.target} <= set(has) and card.can(t)]
-        if not chosen:
-            continue
-        brain = torch.from_numpy(np.array(case.brain()[[slices.index[s][1] for s in picked]]))
-        examples.append(Example(case.record.dataset, slices[picked].images, brain, tuple(chosen)))
+        if chosen:
+            examples.append(Example(case.record.dataset, slices, picked, tuple(chosen)))
     return examples
 
 
@@ -77,12 +93,13 @@ def synthesized(
     generator: Generator, card: ModelCard, example: Example, tasks: Sequence[Task], device: torch.device
 ) -> Iterator[tuple[Task, torch.Tensor]]:
     """Every task with its (slice, row, column), one pass for all targets of the same sources."""
+    images = example.images
     for sources in dict.fromkeys(task.sources for task in tasks):
         together = [task for task in tasks if task.sources == sources]
         outputs = predict(
             generator,
             card,
-            example.images,
+            images,
             sources=sources,
             dataset=example.dataset,
             targets=tuple(task.target for task in together),
@@ -97,9 +114,10 @@ def validate(generator: Generator, card: ModelCard, examples: Sequence[Example],
     generator.eval()
     scores: dict[str, list[float]] = defaultdict(list)
     for example in examples:
+        images, brain = example.images, example.brain
         for task, made in synthesized(generator, card, example, example.tasks, device):
-            truth = example.images[:, card.modalities.index(task.target)]
-            score = psnr(truth.numpy(), (made * example.brain).numpy())
+            truth = images[:, card.modalities.index(task.target)]
+            score = psnr(truth.numpy(), (made * brain).numpy())
             scores[f"{example.dataset}: {task}"].append(score)
     generator.train()
     tasks = {name: fmean(values) for name, values in scores.items()}

@@ -1,6 +1,5 @@
 """Train a segmenter with Dice and focal loss for a budget of steps; the same call again resumes, bit for bit."""
 
-import json
 import time
 import tomllib
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from pmmsynth.segment.segmenter import DIVISOR, SegmenterCard, save_segmenter
 from pmmsynth.segment.slices import TrainingSlices, digest_of, marked_cases
 from pmmsynth.store import Store
 from pmmsynth.train.record import Record
-from pmmsynth.train.run import Stopped, StopSignal
+from pmmsynth.train.run import Stopped, StopSignal, read_provenance
 
 CHECKPOINT = "checkpoint.safetensors"
 WINDOW = 20
@@ -109,7 +108,10 @@ class _State:
         self.network.load_state_dict(network)
         for name, parameter in self.network.named_parameters():
             moments = {kind: torch.empty_like(parameter).copy_(found[f"{kind}.{name}"]) for kind in _MOMENTS}
-            self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step)), **moments}
+            self.optimizer.state[parameter] = {
+                "step": torch.tensor(float(self.step), device=parameter.device),  # where fused Adam has it
+                **moments,
+            }
 
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -233,7 +235,7 @@ def _open_run(out: Path, config: SegmentConfig, origin: dict[str, Any]) -> None:
     if settings.is_file():
         before, now = asdict(read_config(settings)), asdict(config)
         changed = [f"{name} {before[name]}, not {now[name]}" for name in now if before[name] != now[name]]
-        if provenance.is_file() and json.loads(provenance.read_bytes()) != origin:
+        if read_provenance(provenance) not in ({}, origin):
             changed.append("other cases or another synthesis model")
         if changed:
             raise UsageError(
@@ -243,5 +245,6 @@ def _open_run(out: Path, config: SegmentConfig, origin: dict[str, Any]) -> None:
     elif out.is_dir() and any(out.iterdir()):
         raise UsageError(f"found files but no run in {out}; expected an empty folder or a run; choose another --out")
     else:
-        write_json(provenance, origin)
         write_text(settings, tomli_w.dumps(asdict(config)))
+    if not provenance.is_file():
+        write_json(provenance, origin)

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from model_phantoms import make_card
 from pmmsynth.atomic import write_json
+from pmmsynth.baselines.ftn import FTNArchitecture
 from pmmsynth.intake.brats import LABELS_2023, LABELS_TO_2021
+from pmmsynth.model import save_model
 from pmmsynth.segment.train import SegmentConfig
 from pmmsynth.store import CaseRecord, DatasetRecord, GridRecord, Intensity, Store, StoreRecord, write_case
 from pmmsynth.volume import Grid
@@ -84,3 +87,10 @@ def make_segment_store(root: Path, *datasets: str) -> Store:
     record = StoreRecord(matrix=MATRIX, inplane_mm=1.0, modalities=NAMES, datasets=records)
     write_json(root / "store.json", record.model_dump(mode="json"))
     return Store(root)
+
+
+def make_one_to_one(folder: Path) -> Path:
+    """A model that takes a single source."""
+    card = make_card(method="FTN", architecture=FTNArchitecture(width=2))
+    save_model(folder, card.build(), card)
+    return folder

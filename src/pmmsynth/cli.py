@@ -147,6 +147,8 @@ class Train(Verb):
         from pmmsynth.store import Store
         from pmmsynth.train import PRESETS, TrainConfig, describe, launch, train
 
+        if self.devices < 1:
+            raise UsageError(f"found --devices {self.devices}; expected 1 or more; correct it")
         base = TrainConfig.read(self.config) if self.config else PRESETS[self.preset](self.method)
         names = ("constant_epochs", "batch_size", "learning_rate", "precision", "seed")
         chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}

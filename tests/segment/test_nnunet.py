@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from model_phantoms import make_model
-from pmmsynth.errors import UsageError
+from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.segment import nnunet
 from pmmsynth.segment.nnunet import export_nnunet
 from pmmsynth.store import read_case
-from segment_phantoms import make_segment_store, tumour
+from segment_phantoms import make_one_to_one, make_segment_store, tumour
 
 
 def test_layout_and_description(gliomas, tmp_path, quiet):
@@ -79,4 +80,32 @@ def test_what_is_there_is_not_mixed_with(gliomas, tmp_path, quiet):
     with pytest.raises(UsageError, match="--left-out missing"):
         export_nnunet(gliomas, tmp_path / "new", model=tmp_path, reporter=quiet)
     (out / "dataset.json").unlink()  # as a kill leaves it
-    assert export_nnunet(gliomas, out, reporter=quiet) == out
+    export_nnunet(gliomas, out, left_out="T2", reporter=quiet)
+    assert not list(out.glob("images*/*_0003.nii.gz")), "nothing of the interrupted one with four channels"
+    assert len(list(out.glob("imagesTr/*_0002.nii.gz"))) == 4
+
+
+def test_without_test_cases_all_are_for_training(gliomas, tmp_path, quiet, monkeypatch):
+    """nnU-Net may cross-validate; a synthesized sequence, which test cases alone have, needs some."""
+    cases = type(gliomas).cases
+    monkeypatch.setattr(type(gliomas), "cases", lambda self, *a: (c for c in cases(self, *a) if a[0] != "test"))
+    out = export_nnunet(gliomas, tmp_path / "out", reporter=quiet)
+    assert json.loads((out / "dataset.json").read_text())["numTraining"] == 4
+    assert not (out / "imagesTs").exists()
+    with pytest.raises(BadInput, match="no case of test"):
+        export_nnunet(gliomas, tmp_path / "made", left_out="T2", model=make_model(tmp_path / "model"), reporter=quiet)
+    assert not (tmp_path / "made").exists()
+
+
+def test_two_cases_of_one_name_are_refused(gliomas, tmp_path, quiet, monkeypatch):
+    monkeypatch.setattr(nnunet, "_name", lambda case: "A_B_C")
+    with pytest.raises(UsageError, match="two cases that would be A_B_C"):
+        export_nnunet(gliomas, tmp_path / "out", reporter=quiet)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_is_refused_before_any_file(gliomas, tmp_path, quiet):
+    one = make_one_to_one(tmp_path / "model")
+    with pytest.raises(UsageError, match=r"does not do T1\+T1C\+FLAIR->T2"):
+        export_nnunet(gliomas, tmp_path / "out", left_out="T2", model=one, reporter=quiet)
+    assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ DICE = {
 
 def row(variant: str, left_out: str, case: int, dice: float, **changes: object) -> RegionScore:
     fields = {"dataset": "A", "case": f"c{case}", "region": "whole tumour", "hd95_mm": 4.0 + case, "digest": "x"}
-    fields |= {"volume_ml": 10.0 + case, "truth_ml": 12.0}
+    fields |= {"volume_ml": 10.0 + case, "truth_ml": 12.0, "split": "test", "network": "n"}
     return RegionScore(variant=variant, left_out=left_out, dice=dice, **(fields | changes))
 
 

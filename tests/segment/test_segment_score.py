@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model_phantoms import make_model
+from pmmsynth import atomic
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
@@ -17,8 +18,8 @@ from pmmsynth.segment.score import evaluate_segmenter, inputs, read_rows, write_
 from pmmsynth.segment.segmenter import load_segmenter, segment
 from pmmsynth.segment.slices import brain_slices, stack
 from pmmsynth.segment.train import train_segmenter
-from pmmsynth.store import read_case
-from segment_phantoms import TINY, make_segment_store
+from pmmsynth.store import Store, read_case
+from segment_phantoms import TINY, make_one_to_one, make_segment_store
 
 NAMES = ("T1", "T2", "T1C", "FLAIR")
 
@@ -93,6 +94,63 @@ def test_rows_of_other_weights_are_replaced(gliomas, full, tmp_path, quiet):
     after = evaluate_segmenter(gliomas, other, path, reporter=quiet)
     assert len(after) == 9
     assert all(before[r.case] != r.digest for r in after)
+
+
+def test_each_split_for_itself(gliomas, full, tmp_path, quiet):
+    """Rows of training and validation cases stay in the file and out of what a call on test cases returns."""
+    path = tmp_path / "rows.jsonl"
+    counts = {s: len(evaluate_segmenter(gliomas, full, path, split=s, reporter=quiet)) for s in ("train", "test")}
+    assert counts == {"train": 9, "test": 9}
+    assert len(evaluate_segmenter(gliomas, full, path, reporter=quiet)) == 9
+    assert {r.split for r in read_rows(path)} == {"train", "test"}
+    assert len(read_rows(path)) == 18
+
+
+def test_rows_of_cases_that_left_the_split_go(gliomas, full, tmp_path, quiet):
+    path = tmp_path / "rows.jsonl"
+    rows = evaluate_segmenter(gliomas, full, path, reporter=quiet)
+    gone = [row.model_copy(update={"case": "A9"}) for row in rows[:3]]
+    elsewhere = [row.model_copy(update={"dataset": "C"}) for row in rows[:3]]
+    write_rows(path, [*rows, *gone, *elsewhere])
+    after = evaluate_segmenter(gliomas, full, path, reporter=quiet)
+    assert {(r.dataset, r.case) for r in after} == {(r.dataset, r.case) for r in [*rows, *elsewhere]}
+
+
+def test_another_network_leaves_no_row_of_the_one_before(gliomas, full, tmp_path, quiet):
+    """Not even in a dataset that the call does not score: two networks are never one column."""
+    path = tmp_path / "rows.jsonl"
+    evaluate_segmenter(gliomas, full, path, reporter=quiet)
+    other = train_segmenter(gliomas, tmp_path / "other", replace(TINY, seed=1), reporter=quiet)
+    after = evaluate_segmenter(Store(gliomas.root, ("B",)), other, path, reporter=quiet)
+    assert {(r.dataset, r.case) for r in after} == {("B", "B1")}
+    assert len({r.network for r in read_rows(path)}) == 1
+
+
+def test_one_process_at_a_time(gliomas, full, tmp_path, quiet, monkeypatch):
+    monkeypatch.setattr(atomic, "PATIENCE", 0.0)
+    with atomic.only_writer(tmp_path / "out"), pytest.raises(UsageError, match="another process that writes"):
+        evaluate_segmenter(gliomas, full, tmp_path / "out" / "rows.jsonl", reporter=quiet)
+
+
+def test_truth_outside_the_brain_does_not_count(gliomas, full, tmp_path, quiet, monkeypatch):
+    """A lesion that sticks out of the mask: what is found of it inside is all there is to find."""
+    case = read_case(gliomas.root / "B" / "B1")
+    truth = regions_of(case, "glioma")
+    sticking = truth | ~case.brain()
+    monkeypatch.setattr(score, "regions_of", lambda *_: sticking)
+    perfect = torch.from_numpy(truth[:, brain_slices(case)].transpose(1, 0, 2, 3).copy())
+    monkeypatch.setattr(score, "segment", lambda *_: perfect)
+    rows = evaluate_segmenter(Store(gliomas.root, ("B",)), full, tmp_path / "rows.jsonl", reporter=quiet)
+    assert [row.dice for row in rows] == [1, 1, 1]
+    assert [row.truth_ml for row in rows] == pytest.approx([(t & case.brain()).sum() * 0.004 for t in truth])
+
+
+def test_a_model_that_cannot_is_refused_before_any_work(gliomas, full, tmp_path, quiet):
+    path = tmp_path / "rows.jsonl"
+    one = make_one_to_one(tmp_path / "ftn")
+    with pytest.raises(UsageError, match=r"does not do T1\+T2\+FLAIR->T1C in A"):
+        evaluate_segmenter(gliomas, full, path, model=one, left_out="T1C", reporter=quiet)
+    assert not path.exists()
 
 
 def test_refusals(gliomas, full, model, tmp_path, quiet):

@@ -42,6 +42,17 @@ def test_the_verbs(gliomas, tmp_path, capsys):
     assert "expected one of several sequences" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"), [("--steps 0", "steps"), ("--batch-size 1", "batch_size"), ("--width 0", "width")]
+)
+def test_settings_out_of_range_are_one_line(gliomas, tmp_path, capsys, option, reason):
+    assert main(["segment", "train", str(gliomas.root), "--out", str(tmp_path / "run"), *option.split()]) == 2
+    told = capsys.readouterr().err
+    assert f"found {reason}" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "run").exists()
+
+
 def test_without_monai_it_is_named(gliomas, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("pmmsynth.segment.verbs.find_spec", lambda name: None)
     assert main(["segment", "train", str(gliomas.root), "--out", str(tmp_path)]) == 2

@@ -61,8 +61,6 @@ def test_what_would_wait_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_processes_do_not_start_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="found --devices 0; expected 1 or more"):
-        launch(0, ["train"])
     set_all(monkeypatch, {**TORCHRUN, "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "1"})
     with pytest.raises(UsageError, match="found --devices 2 under torchrun or srun"):
         launch(2, ["train"])
@@ -81,6 +79,14 @@ def test_every_process_is_told_the_same(options: list[str]) -> None:
     verb, *told = asked._arguments()
     assert verb == "train"
     assert tyro.cli(Train, args=told) == replace(asked, devices=1)
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize("devices", ["0", "-1"])
+def test_fewer_than_one_process_is_refused(store: Store, tmp_path: Path, devices: str, more: list[str]) -> None:
+    asked = tyro.cli(Train, args=[str(store.root), "--out", str(tmp_path / "run"), "--devices", devices, *more])
+    with pytest.raises(UsageError, match=f"found --devices {devices}; expected 1 or more"):
+        asked.run()
 
 
 def test_the_plan_counts_all_processes(store: Store) -> None:

@@ -8,24 +8,11 @@ from numpy.typing import NDArray
 
 from pmmsynth.atomic import replacing
 from pmmsynth.console import Reporter
-from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.errors import BadInput
 from pmmsynth.evaluate.method import Method
-from pmmsynth.modality import Task
 from pmmsynth.segment.score import inputs
 from pmmsynth.segment.slices import brain_slices
 from pmmsynth.store import PreparedCase
-
-
-def check_tasks(cases: Sequence[PreparedCase], modalities: tuple[str, ...], method: Method) -> None:
-    """Raises UsageError unless the method makes every sequence from all others, in every dataset of the cases."""
-    for dataset in {case.record.dataset for case in cases}:
-        for target in modalities:
-            task = Task(tuple(name for name in modalities if name != target), target)
-            if not method.can(task, dataset):
-                raise UsageError(
-                    f"found a model that does not do {task} in {dataset}; expected one that makes each of "
-                    f"{', '.join(modalities)} from the others; choose another model"
-                )
 
 
 def synthesize_training(

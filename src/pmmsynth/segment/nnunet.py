@@ -1,5 +1,7 @@
 """Marked cases in the layout of nnU-Net v2: imagesTr, labelsTr, imagesTs, labelsTs and dataset.json."""
 
+import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pmmsynth.atomic import sweep, write_json
+from pmmsynth.atomic import only_writer, sweep, write_json
 from pmmsynth.console import Reporter
 from pmmsynth.errors import UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
 from pmmsynth.modality import parse_modality
 from pmmsynth.segment.regions import REGIONS, TISSUES, Target, regions_of
-from pmmsynth.segment.score import inputs
+from pmmsynth.segment.score import check_task, inputs
 from pmmsynth.segment.slices import brain_slices, marked_cases
 from pmmsynth.store import PreparedCase, Store
 from pmmsynth.volume import Volume, write_volume
@@ -52,8 +54,9 @@ def export_nnunet(
         reporter: Where to speak.
 
     Raises:
-        BadInput: If no training case has all sequences and a mask.
-        UsageError: If `out` holds a complete data set or other things, or there is nothing left to see.
+        BadInput: If no training case has all sequences and a mask, or with a model no test case.
+        UsageError: If `out` holds a complete data set or other things, there is nothing left to see, the model does not
+            make the sequence, two cases would share a name, or another process writes there.
     """
     names = tuple(map(parse_modality, modalities)) or store.record.modalities
     left_out = parse_modality(left_out) if left_out else ""
@@ -64,26 +67,43 @@ def export_nnunet(
         )
     if out.is_dir() and {path.name for path in out.iterdir()} - {f for pair in FOLDERS.values() for f in pair}:
         raise UsageError(f"found files in {out}; expected a new folder; choose another --out")
-    sweep(out)
     channels = names if model else tuple(name for name in names if name != left_out)
     method = Method.of([Synthesizer.load(model, device)], [model], store) if model else None
-    cases = marked_cases(store, ["train", "val"], target, names, reporter)
-    training = len(cases)
-    cases += marked_cases(store, ["test"], target, names, reporter)
-    with reporter.progress(f"writing {out.name}", len(cases)) as advance:
-        for case in cases:
-            is_test = case.record.split == "test"
-            images = inputs(case, channels, left_out if is_test else "", method if is_test else None)
-            _write(out, case, images, target, channels)
-            advance()
-    write_json(out / DATASET, _description(target, channels, training))  # last: now it is complete
-    reporter.say(f"{training} training, {len(cases) - training} test cases: {out}", training=training, out=out)
+    training = marked_cases(store, ["train", "val"], target, names, reporter)
+    if method:
+        testing = marked_cases(store, ["test"], target, names, reporter)
+        check_task(testing, names, left_out, method)
+    else:  # nnU-Net may cross-validate all there are
+        every = marked_cases(store, ["train", "val", "test"], target, names, reporter)
+        testing = [case for case in every if case.record.split == "test"]
+    cases = [*training, *testing]
+    if twice := [name for name, count in Counter(map(_name, cases)).items() if count > 1]:
+        raise UsageError(
+            f"found two cases that would be {twice[0]}; expected another name for each; export one --dataset at a time"
+        )
+    with only_writer(out):
+        sweep(out)
+        for folder in {folder for pair in FOLDERS.values() for folder in pair}:
+            shutil.rmtree(out / folder, ignore_errors=True)  # of an interrupted call, maybe of other options
+        with reporter.progress(f"writing {out.name}", len(cases)) as advance:
+            for case in cases:
+                is_test = case.record.split == "test"
+                images = inputs(case, channels, left_out if is_test else "", method if is_test else None)
+                _write(out, case, images, target, channels)
+                advance()
+        write_json(out / DATASET, _description(target, channels, len(training)))  # last: now it is complete
+    counts = {"training": len(training), "testing": len(testing)}
+    reporter.say(f"{len(training)} training, {len(testing)} test cases: {out}", **counts, out=out)
     return out
+
+
+def _name(case: PreparedCase) -> str:
+    return f"{case.record.dataset}_{case.record.case}"
 
 
 def _write(out: Path, case: PreparedCase, images: torch.Tensor, target: Target, channels: Sequence[str]) -> None:
     record, positions = case.record, brain_slices(case)
-    name = f"{record.dataset}_{record.case}"
+    name = _name(case)
     image_folder, label_folder = (out / folder for folder in FOLDERS[record.split])
     whole = np.zeros((len(channels), *reversed(record.prepared.shape)), np.float32)
     whole[:, positions] = images.numpy().transpose(1, 0, 2, 3)

@@ -1,6 +1,7 @@
 """A segmenter on held-out cases, with sequences real, synthesized or dropped: rows as JSON lines."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pmmsynth.atomic import write_text
+from pmmsynth.atomic import only_writer, write_text
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
@@ -17,8 +18,8 @@ from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task, parse_modality
-from pmmsynth.segment.overlap import overlap
-from pmmsynth.segment.regions import REGIONS, regions_of
+from pmmsynth.segment.overlap import Overlap, overlap
+from pmmsynth.segment.regions import REGIONS, Target, regions_of
 from pmmsynth.segment.segmenter import SegmenterCard, load_segmenter, segment
 from pmmsynth.segment.slices import brain_slices, digest_of, marked_cases, stack, told_apart
 from pmmsynth.store import PreparedCase, Store
@@ -26,6 +27,8 @@ from pmmsynth.store import PreparedCase, Store
 Variant = Literal["real", "synthesized", "dropped", "mixed, real", "mixed, synthesized"]
 VARIANTS: tuple[Variant, ...] = ("real", "synthesized", "dropped")
 """Those of Fig. 2c."""
+SCORED = "inside the brain"
+"""How rows come about; another text makes old ones stale."""
 MIXED: tuple[Variant, ...] = ("mixed, real", "mixed, synthesized")
 """The same inputs for a network that learned from synthesized sequences among the real ones."""
 
@@ -44,7 +47,9 @@ class RegionScore(BaseModel):
         hd95_mm: 95th-percentile Hausdorff distance; 0 where both are empty, None where one is.
         volume_ml: Found.
         truth_ml: True.
-        digest: Of all that determines the row: segmenter, model, arrays of the case.
+        split: Of the case when it was scored.
+        network: Digest of segmenter and synthesis model.
+        digest: Of all that determines the row: these, the arrays of the case, and how it is scored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +63,8 @@ class RegionScore(BaseModel):
     hd95_mm: float | None
     volume_ml: float
     truth_ml: float
+    split: Split
+    network: str
     digest: str
 
     @property
@@ -76,8 +83,9 @@ def evaluate_segmenter(
     device: str = "auto",
     reporter: Reporter,
 ) -> list[RegionScore]:
-    """Segment the marked cases of a split and add what is missing to the rows; rows of other weights are replaced.
+    """Segment the marked cases of a split and add what is missing to the rows.
 
+    Rows of the same variant by other weights go, and those of cases that are no longer in this split of the store.
     Without a model all sequences are the real ones the segmenter takes. With one, `left_out` is synthesized from the
     segmenter's other sequences.
 
@@ -92,11 +100,11 @@ def evaluate_segmenter(
         reporter: Where to speak.
 
     Returns:
-        All rows of the file.
+        The rows of this split, of all variants.
 
     Raises:
         BadInput: If a folder is damaged or no case fits.
-        UsageError: If segmenter, model, sequence and store do not fit together.
+        UsageError: If segmenter, model, sequence and store do not fit together, or another process writes there.
     """
     network, card = load_segmenter(folder)
     left_out = parse_modality(left_out) if left_out else ""
@@ -106,23 +114,64 @@ def evaluate_segmenter(
     missing = left_out or card.left_out
     all_names = (*card.modalities, card.left_out) if card.left_out else card.modalities
     cases = marked_cases(store, [split], card.target, all_names, reporter)
-    rows = {(*row.place, row.region): row for row in read_rows(rows_path)}
-    with reporter.progress(f"segmenting, {variant} {missing}".strip(), len(cases)) as advance:
-        for case in cases:
-            record = case.record
-            said = [card.weights_sha256, method.digest if method else "", left_out, digest_of([case])]
-            digest = hashlib.sha256("\n".join(said).encode()).hexdigest()
-            own = [(variant, missing, record.dataset, record.case, region) for region in REGIONS[card.target]]
-            if any(key not in rows or rows[key].digest != digest for key in own):
-                images = inputs(case, card.modalities, left_out, method)
-                if card.synthesis:
-                    made = torch.tensor([name == left_out for name in card.modalities])
-                    images = told_apart(images, made.expand(len(images), -1))
-                for key, row in zip(own, _score(network, card, case, images, variant, missing, digest), strict=True):
-                    rows[key] = row
-                write_rows(rows_path, list(rows.values()))
-            advance()
-    return list(rows.values())
+    if method:
+        check_task(cases, card.modalities, left_out, method)
+    by = _digest(card.weights_sha256, method.digest if method else "", left_out)
+    with only_writer(rows_path.parent):
+        kept = _still_true(read_rows(rows_path), store, split, (variant, missing, by), reporter)
+        rows = {(*row.place, row.region): row for row in kept}
+        with reporter.progress(f"segmenting, {variant} {missing}".strip(), len(cases)) as advance:
+            for case in cases:
+                digest = _digest(by, split, digest_of([case]), SCORED)
+                about = {"variant": variant, "left_out": missing, "split": split, "network": by, "digest": digest}
+                own = [(variant, missing, *_name(case), region) for region in REGIONS[card.target]]
+                if any(key not in rows or rows[key].digest != digest for key in own):
+                    images = inputs(case, card.modalities, left_out, method)
+                    if card.synthesis:
+                        made = torch.tensor([name == left_out for name in card.modalities])
+                        images = told_apart(images, made.expand(len(images), -1))
+                    for key, found in zip(own, _score(network, card.target, case, images), strict=True):
+                        rows[key] = RegionScore(dataset=key[2], case=key[3], region=key[4], **vars(found), **about)
+                    write_rows(rows_path, list(rows.values()))
+                advance()
+    return [row for row in rows.values() if row.split == split]
+
+
+def _still_true(
+    rows: list[RegionScore], store: Store, split: Split, place: tuple[str, str, str], reporter: Reporter
+) -> list[RegionScore]:
+    """Without rows of (variant, left out) by other networks, and of cases that left the split."""
+    variant, left_out, by = place
+    now = {_name(case) for case in store.cases(split)}
+    datasets = {dataset.name for dataset in store.record.datasets}
+
+    def stale(row: RegionScore) -> bool:
+        other = (row.variant, row.left_out) == (variant, left_out) and row.network != by
+        return other or (row.split == split and row.dataset in datasets and (row.dataset, row.case) not in now)
+
+    kept = [row for row in rows if not stale(row)]
+    if len(kept) < len(rows):
+        reporter.warn(f"{len(rows) - len(kept)} rows of other networks, or of cases no longer here, left out")
+    return kept
+
+
+def _name(case: PreparedCase) -> tuple[str, str]:
+    return case.record.dataset, case.record.case
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def check_task(cases: Sequence[PreparedCase], modalities: tuple[str, ...], left_out: str, method: Method) -> None:
+    """Raises UsageError unless the method makes one sequence from all others, in every dataset of the cases."""
+    task = Task(tuple(name for name in modalities if name != left_out), left_out)
+    for dataset in sorted({case.record.dataset for case in cases}):
+        if not method.can(task, dataset):
+            raise UsageError(
+                f"found a model that does not do {task} in {dataset}; expected one that makes it from all others; "
+                "choose another model"
+            )
 
 
 def variant_of(card: SegmenterCard, *, synthesized: bool) -> Variant:
@@ -196,29 +245,11 @@ def _check(card: SegmenterCard, store: Store, model: Path | None, left_out: str)
         )
 
 
-def _score(
-    network: torch.nn.Module,
-    card: SegmenterCard,
-    case: PreparedCase,
-    images: torch.Tensor,
-    variant: Variant,
-    left_out: str,
-    digest: str,
-) -> list[RegionScore]:
-    record, positions = case.record, brain_slices(case)
-    truths = regions_of(case, card.target)
+def _score(network: torch.nn.Module, target: Target, case: PreparedCase, images: torch.Tensor) -> list[Overlap]:
+    """Each region of a case, inside its brain."""
+    positions, brain = brain_slices(case), case.brain()
+    truths = regions_of(case, target) & brain
     found: NDArray[np.bool_] = np.zeros_like(truths)
-    found[:, positions] = segment(network, images).numpy().transpose(1, 0, 2, 3) & case.brain()[positions]
-    spacing = record.prepared.grid().spacing[::-1]
-    return [
-        RegionScore(
-            variant=variant,
-            left_out=left_out,
-            dataset=record.dataset,
-            case=record.case,
-            region=region,
-            digest=digest,
-            **vars(overlap(mask, truth, spacing)),
-        )
-        for region, mask, truth in zip(REGIONS[card.target], found, truths, strict=True)
-    ]
+    found[:, positions] = segment(network, images).numpy().transpose(1, 0, 2, 3) & brain[positions]
+    spacing = case.record.prepared.grid().spacing[::-1]
+    return [overlap(mask, truth, spacing) for mask, truth in zip(found, truths, strict=True)]

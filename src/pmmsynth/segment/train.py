@@ -23,8 +23,9 @@ from pmmsynth.machine import fast_bf16
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
 from pmmsynth.model import load_tensors, save_tensors
-from pmmsynth.segment.mixing import check_tasks, synthesize_training
+from pmmsynth.segment.mixing import synthesize_training
 from pmmsynth.segment.regions import Target
+from pmmsynth.segment.score import check_task
 from pmmsynth.segment.segmenter import DIVISOR, SegmenterCard, save_segmenter
 from pmmsynth.segment.slices import TrainingSlices, digest_of, marked_cases
 from pmmsynth.store import Store
@@ -149,7 +150,8 @@ def train_segmenter(
     cases = marked_cases(store, ["train"], config.target, config.modalities, reporter)
     origin = {"data_sha256": digest_of(cases), "cases": len(cases)} | ({"synthesis": method.digest} if method else {})
     if method:
-        check_tasks(cases, config.inputs, method)
+        for name in config.inputs:
+            check_task(cases, config.inputs, name, method)
     card = SegmenterCard(
         target=config.target,
         modalities=config.inputs,

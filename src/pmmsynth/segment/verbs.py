@@ -5,9 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
 from tyro.conf import Positional, UseAppendAction
 
 from pmmsynth.errors import UsageError
+from pmmsynth.manifest import first_message
 from pmmsynth.verb import Verb
 
 
@@ -54,15 +56,18 @@ class Train(_Marked):
         from pmmsynth.segment.train import SegmentConfig, train_segmenter
         from pmmsynth.store import Store
 
-        config = SegmentConfig(
-            target=self.target,
-            modalities=self.modality,
-            left_out=self.left_out,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            width=self.width,
-            seed=self.seed,
-        )
+        try:
+            config = SegmentConfig(
+                target=self.target,
+                modalities=self.modality,
+                left_out=self.left_out,
+                steps=self.steps,
+                batch_size=self.batch_size,
+                width=self.width,
+                seed=self.seed,
+            )
+        except ValidationError as error:
+            raise UsageError(f"found {first_message(error)}; expected other settings; correct them") from error
         train_segmenter(Store(self.store, self.dataset), self.out, config, model=self.model, reporter=self.reporter)
         return 0
 

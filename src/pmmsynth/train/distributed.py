@@ -162,10 +162,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         LostProcess: If the first to fail was killed.
         UsageError: If processes are to be started by one that was itself started among several.
     """
-    if processes < 1 or launched() != (1, 1):
+    if launched() != (1, 1):
         raise UsageError(
-            f"found --devices {processes}{' under torchrun or srun' if processes > 0 else ''}; expected 1 or more, "
-            "started by hand; leave out --devices"
+            f"found --devices {processes} under torchrun or srun; expected to be started by hand; leave out --devices"
         )
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(LEAVE_SECONDS))
     config = LaunchConfig(

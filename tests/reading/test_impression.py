@@ -125,6 +125,7 @@ def test_agreement_needs_all_readers() -> None:
         ("[labels]\na = ['x']\nb = ['X']\n", "'X' under b and label a"),
         ("[labels]\na = [' - ']\n", "an empty term of a"),
         ("[labels]\na = []\n[negations]\n", "negations"),
+        ("[labels]\na = []\n[negation]\njoins = [' _ ']\n", "negation.joins.0"),
         ("[labels\n", "line 1"),
     ],
 )
@@ -143,3 +144,19 @@ def test_own_labels(tmp_path: Path) -> None:
     labels = Labels.read(path)
     assert labels.find("Hirneigener-Tumor.") == {"Gliom"}
     assert labels.find("Kein Gliom") == set()
+
+
+def test_lists_in_another_language(tmp_path: Path) -> None:
+    """Negation goes over the commas of a list that ends with one of the file's own words."""
+    path = tmp_path / "labels.toml"
+    terms = "Blutung = []\nInfarkt = []\nMetastase = ['Metastasen']"
+    text = f"[labels]\n{terms}\n[negation]\nbefore = ['kein Hinweis auf', 'weder']\n"
+    path.write_text(f"{text}joins = ['oder', 'noch']\n", encoding="utf-8")
+    german = Labels.read(path)
+    assert german.find("Kein Hinweis auf Blutung, Infarkt oder Metastasen.") == set()
+    assert german.find("Weder Blutung, Infarkt noch Metastasen.") == set()
+    assert german.find("Kein Hinweis auf Blutung, Infarkt") == {"Infarkt"}
+    path.write_text(f"{text}joins = []\n", encoding="utf-8")
+    assert Labels.read(path).find("Kein Hinweis auf Blutung, Infarkt oder Metastasen.") == {"Infarkt", "Metastase"}
+    path.write_text(text, encoding="utf-8")
+    assert Labels.read(path).find("Kein Hinweis auf Blutung, Infarkt or Metastasen.") == set()

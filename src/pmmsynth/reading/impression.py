@@ -2,10 +2,11 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,6 +28,7 @@ class Negation(BaseModel):
     after: list[str] = []
     ends: list[str] = []
     ignored: list[str] = []
+    joins: list[Annotated[str, Field(pattern=r"[^\W_]")]] = ["or", "nor"]
 
 
 class LabelFile(BaseModel):
@@ -49,15 +51,15 @@ class Labels:
         self.names = list(source.labels)
         self._kinds: dict[str, tuple[str, str]] = {}
         terms = [("label", name, [name, *more]) for name, more in source.labels.items()]
-        terms += [(kind, "", phrases) for kind, phrases in source.negation.model_dump().items()]
+        terms += [(kind, "", phrases) for kind, phrases in source.negation.model_dump(exclude={"joins"}).items()]
         for kind, name, phrases in terms:
             for phrase in phrases:
                 if not (term := _plain(phrase)):
                     raise ValueError(f"an empty term of {name or kind}")
                 if self._kinds.setdefault(term, (kind, name)) != (kind, name):
                     raise ValueError(f"{phrase!r} under {name or kind} and {' '.join(self._kinds[term]).strip()}")
-        longest = sorted(self._kinds, key=lambda term: (-len(term), term))
-        self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)")
+        self._pattern = _any_of(self._kinds)
+        self._joins = _any_of(map(_plain, source.negation.joins))
 
     @classmethod
     def read(cls, path: Path | None = None) -> "Labels":
@@ -80,7 +82,7 @@ class Labels:
             negated = False
             parts = re.split(r"[,，]", _plain(sentence))
             for number, part in enumerate(parts):
-                negated = negated and any(re.search(r"\bn?or\b", later) for later in parts[number:])
+                negated = negated and any(map(self._joins.search, parts[number:]))
                 affirmed: list[str] = []
                 for match in self._pattern.finditer(part):
                     kind, name = self._kinds[match[0]]
@@ -193,6 +195,12 @@ def label_agreement(
     array = np.array(ratings, dtype=bool)
     rows = [LabelAgreement(name, label, kappa(array[:, [i]])) for i, label in enumerate(names)]
     return [*(row for row in rows if not np.isnan(row.kappa.value)), LabelAgreement(name, "all", kappa(array))]
+
+
+def _any_of(terms: Iterable[str]) -> re.Pattern[str]:
+    """Whole words, the longest term first; of no terms, nothing."""
+    longest = sorted(terms, key=lambda term: (-len(term), term))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest)) or '(?!)'})(?!\w)")
 
 
 def _plain(text: str) -> str:

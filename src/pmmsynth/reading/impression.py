@@ -17,6 +17,8 @@ from pmmsynth.reading.bootstrap import Array, Estimate, estimate, ratio
 from pmmsynth.reading.reports import Report, Study
 
 MACRO, MICRO = "macro", "micro"
+LONGEST_ITEM = 3
+"""Words of an item in a negated list, a term counting as one; what is longer says something of its own."""
 
 
 class Negation(BaseModel):
@@ -82,7 +84,7 @@ class Labels:
             negated = False
             parts = re.split(r"[,，]", _plain(sentence))
             for number, part in enumerate(parts):
-                negated = negated and any(map(self._joins.search, parts[number:]))
+                negated = negated and self._is_list(parts[number:])
                 affirmed: list[str] = []
                 for match in self._pattern.finditer(part):
                     kind, name = self._kinds[match[0]]
@@ -94,6 +96,16 @@ class Labels:
                         negated = kind == "before"
                 found.update(affirmed)
         return found
+
+    def _is_list(self, parts: list[str]) -> bool:
+        """Whether what follows a comma goes on with a list: short items up to a word that joins the last one."""
+        for part in parts:
+            item, *last = self._joins.split(part, maxsplit=1)
+            if len(self._pattern.sub("term", item).split()) > LONGEST_ITEM:
+                return False
+            if last:
+                return True
+        return False
 
 
 @dataclass(frozen=True)

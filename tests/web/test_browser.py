@@ -16,7 +16,7 @@ from pmmsynth.reading.score import score
 from pmmsynth.study.close import close
 from pmmsynth.study.files import IMAGES, read_key
 from pmmsynth.study.ledger import Draft, Ledger
-from study_phantoms import CASES, SEQUENCES, SETS, make_study
+from study_phantoms import CASES, SEQUENCES, SETS, make_study, tokens
 
 pytestmark = pytest.mark.slow
 
@@ -312,3 +312,27 @@ def test_a_reader_waits_for_the_next_sitting_and_for_nothing_when_the_study_is_c
             ledger.close_study()
             desk["#message button"].click()
             expect(desk["#message h2"]).to_have_text("The study is closed")
+
+
+def test_a_text_that_another_reader_cannot_save_is_kept_for_its_own(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    record = make_study(folder, tmp_path / "key", cases=CASES[:2])
+    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
+        desk.sign_in("R1")
+        desk.wait_for_images()
+        other_tab = desk.context.request
+        other_tab.post(f"{server.address}/signin", form={"token": tokens()["R2"]}, headers={"Origin": server.address})
+        with desk.expecting("404"):
+            desk.page.fill("#findings", "typed as R1")
+            expect(desk["#findings"]).to_have_value("")
+            desk.wait_for_images()
+        expect(desk["#offer"]).to_be_hidden()
+        sign_out(desk)
+        desk.sign_in("R1")
+        desk.wait_for_images()
+        desk["#offer button[value=use]"].click()
+        expect(desk["#findings"]).to_have_value("typed as R1")
+        expect(desk["#saved"]).to_have_text(SAVED)
+    with Ledger(folder) as ledger:
+        own, other = (ledger.draft(reader.items[0].id) for reader in record.readers)
+        assert (own, other) == (Draft("typed as R1"), None)

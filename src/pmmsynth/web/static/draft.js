@@ -16,8 +16,8 @@ export function dropCopy(item) {
 
 export class Draft {
   /**
-   * `say(words, calm)` shows the state; `refused(status)` is called when the server will not take it for good:
-   * 401 (signed out), 404 and 409 (no longer open).
+   * `say(words, calm)` shows the state; `refused(status)` is called when the server will not take it:
+   * 401 (signed out), 404 (not open to this reader now), 409 (submitted, or the study has ended).
    */
   constructor(item, say, refused) {
     this.item = item;
@@ -55,7 +55,7 @@ export class Draft {
     this.waiting = null;
   }
 
-  /** No more saving: the report is not open any more. */
+  /** No more saving: the report will never be open again. */
   stop() {
     this.rest();
     dropCopy(this.item);

@@ -129,13 +129,11 @@ function say(words, calm) {
 }
 
 function refused(status) {
+  if (status === 409) draft.stop();
+  else draft.rest(); // not open to whoever is signed in now; it may be to its reader, later
   if (status === 401) {
-    draft.rest();
     tell("You are signed out", "Your text is kept on this computer; sign in again to go on.", "Sign in", () => location.assign("/"));
-  } else {
-    draft.stop();
-    next();
-  }
+  } else next();
 }
 
 /** Show a message in the place of the images and the form, with a button or without. */

@@ -141,6 +141,7 @@ def test_agreement_needs_all_readers() -> None:
         ("[labels]\na = [' - ']\n", "an empty term of a"),
         ("[labels]\na = []\n[negations]\n", "negations"),
         ("[labels]\na = []\n[negation]\njoins = [' _ ']\n", "negation.joins.0"),
+        *((f"[labels]\na = []\n{total} = []\n", f"a label called {total},") for total in ("all", "macro", "micro")),
         ("[labels\n", "line 1"),
     ],
 )

@@ -109,6 +109,7 @@ def test_again_gives_the_same_bytes(reports: Path, tmp_path: Path) -> None:
             "line 3: a second report of reader A, case 1, set real",
         ),
         ((HEADER + "A,1,real,mass, oedema,GBM\n").encode(), 4, "line 2: 6 cells; expected 5"),
+        ((HEADER + "A,1,real,x,y\nall,1,real,x,y\n").encode(), 4, "line 3: a reader called all, .*; rename the reader"),
         ((HEADER + ",1,real,x,y\n").encode(), 4, "line 2: no reader, case or set"),
         ((HEADER + 'A,1,real,"x,y\n').encode(), 4, "unexpected end of data"),
         ((HEADER + "A,1,3-to-3,x,y\n").encode(), 4, "no report of the set real; expected one of 3-to-3"),

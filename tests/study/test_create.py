@@ -124,7 +124,8 @@ def test_another_model_and_other_cases_are_refused(made, tmp_path, quiet):
     [
         ({"readers": ()}, "expected at least one"),
         ({"readers": ("A", "A")}, "each once"),
-        ({"readers": ("A", "organiser")}, "none called organiser"),
+        ({"readers": ("A", "organiser")}, "none called organiser or all"),
+        ({"readers": ("A", "all")}, "none called organiser or all"),
         ({"readers": ("Dr. A",)}, "readers.0: name 'Dr. A'"),
         ({"washout_days": -1}, "washout_days: Input should be greater than or equal to 0"),
         ({"washout_days": float("nan")}, "washout_days"),

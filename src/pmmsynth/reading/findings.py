@@ -10,9 +10,7 @@ import numpy as np
 from pmmsynth.reading.bootstrap import estimate, mean_of
 from pmmsynth.reading.clauses import clauses
 from pmmsynth.reading.embed import Embedding, Vectors
-from pmmsynth.reading.reports import Report, Study
-
-ALL = "all"
+from pmmsynth.reading.reports import ALL, Report, Study
 
 
 @dataclass(frozen=True)

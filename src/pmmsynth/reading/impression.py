@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pmmsynth.errors import BadInput
 from pmmsynth.reading.agreement import kappa
 from pmmsynth.reading.bootstrap import Array, Estimate, estimate, ratio
-from pmmsynth.reading.reports import Report, Study
+from pmmsynth.reading.reports import ALL, Report, Study
 
 MACRO, MICRO = "macro", "micro"
 LONGEST_ITEM = 3
@@ -51,6 +51,8 @@ class Labels:
 
     def __init__(self, source: LabelFile) -> None:
         self.names = list(source.labels)
+        if totals := {ALL, MACRO, MICRO} & {*self.names}:
+            raise ValueError(f"a label called {min(totals)}, which stands for totals over labels")
         self._kinds: dict[str, tuple[str, str]] = {}
         terms = [("label", name, [name, *more]) for name, more in source.labels.items()]
         terms += [(kind, "", phrases) for kind, phrases in source.negation.model_dump(exclude={"joins"}).items()]
@@ -206,7 +208,7 @@ def label_agreement(
         return []
     array = np.array(ratings, dtype=bool)
     rows = [LabelAgreement(name, label, kappa(array[:, [i]])) for i, label in enumerate(names)]
-    return [*(row for row in rows if not np.isnan(row.kappa.value)), LabelAgreement(name, "all", kappa(array))]
+    return [*(row for row in rows if not np.isnan(row.kappa.value)), LabelAgreement(name, ALL, kappa(array))]
 
 
 def _any_of(terms: Iterable[str]) -> re.Pattern[str]:

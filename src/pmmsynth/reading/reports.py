@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pmmsynth.errors import BadInput, NothingToDo
 
+ALL = "all"
+"""All readers, or labels, together; none is called so."""
 COLUMNS = ("reader", "case", "set", "findings", "impression")
 _TABLE = f"CSV in UTF-8 with the columns {', '.join(COLUMNS)}"
 
@@ -98,6 +100,12 @@ def _rows(path: Path) -> list[tuple[int, Report]]:
                 reader, case, name, *texts = (row[place].strip() for place in places)
                 findings, impression = (text if any(map(str.isalpha, text)) else "" for text in texts)  # "-" is empty
                 report = Report(reader, case, name, findings, impression)
+                if report.reader == ALL:
+                    raise BadInput(
+                        f"{path}, line {table.line_num}: a reader called {ALL}, which stands for all readers together",
+                        "another code",
+                        "rename the reader",
+                    )
                 if not (report.reader and report.case and report.set):
                     raise BadInput(
                         f"{path}, line {table.line_num}: no reader, case or set", "a name for each", "fill it in"

@@ -16,7 +16,7 @@ from pmmsynth.errors import UsageError
 from pmmsynth.reading.embed import Embedding, embeddings
 from pmmsynth.reading.findings import Measure, Pair, between_readers, summarize, to_reference
 from pmmsynth.reading.impression import MACRO, MICRO, Labels, LabelScore, found_labels, label_agreement, label_scores
-from pmmsynth.reading.reports import Study
+from pmmsynth.reading.reports import ALL, Study
 
 FARTHEST = 10
 """Pairs of reports shown on the page, those least alike."""
@@ -105,7 +105,7 @@ def _impressions(study: Study, finder: Labels) -> list[Table]:
     """Four tables: scores over all labels and by label, agreement, and the labels themselves."""
     found = found_labels(study, finder)
     names = [name for name in finder.names if any(name in (labels or ()) for labels in found.values())]
-    groups = {"all": study.readers} | ({r: [r] for r in study.readers} if len(study.readers) > 1 else {})
+    groups = {ALL: study.readers} | ({r: [r] for r in study.readers} if len(study.readers) > 1 else {})
     scored = [
         row
         for s in study.sets

@@ -18,6 +18,7 @@ from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import KNOWN, Task
+from pmmsynth.reading.reports import ALL
 from pmmsynth.store import PreparedCase, Store
 from pmmsynth.study.files import (
     IMAGES,
@@ -182,10 +183,10 @@ def _check_folders(out: Path, key_folder: Path) -> None:
 
 
 def _check_readers(readers: Sequence[str]) -> None:
-    if not readers or len(set(readers)) < len(readers) or ORGANISER in readers:
+    if not readers or len(set(readers)) < len(readers) or {ORGANISER, ALL} & {*readers}:
         raise UsageError(
             f"found the readers {', '.join(readers) or '(none)'}; expected at least one, each once, none called "
-            f"{ORGANISER}; give --reader A --reader B"
+            f"{ORGANISER} or {ALL}; give --reader A --reader B"
         )
 
 

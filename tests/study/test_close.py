@@ -11,7 +11,7 @@ from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.reading.reports import Study
 from pmmsynth.study.close import close
 from pmmsynth.study.files import read_key, read_study
-from pmmsynth.study.ledger import Closed, Draft, Ledger
+from pmmsynth.study.ledger import REPORTS, Closed, Draft, Ledger
 from study_phantoms import make_study
 
 QUIET = Reporter(quiet=True)
@@ -121,6 +121,18 @@ def test_a_file_that_is_there_stays(study):
 def test_no_report(study):
     with pytest.raises(NothingToDo, match="found no report"):
         close(study / "study", study / "key", study / "out.csv", unfinished=True, reporter=QUIET)
+
+
+def test_damaged_reports(study, capsys):
+    (study / "study" / REPORTS).write_bytes(b"not reports" * 1000)
+    ended = ["reading", "close", str(study / "study"), "--key", str(study / "key"), "--out", str(study / "out.csv")]
+    for command in (ended, ["reading", "serve", str(study / "study"), "--port", "0"]):
+        assert main(command) == 4
+        said = capsys.readouterr().err
+        assert said.startswith(f"pmmsynth: found {REPORTS} that is damaged (file is not a database); expected")
+        assert said.endswith("; take it from a backup\n")
+        assert said.count("\n") == 1
+    assert not (study / "out.csv").exists()
 
 
 def test_the_key_of_another_study(study, tmp_path):

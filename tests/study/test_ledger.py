@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy.exc import IntegrityError
 
 from no_room import files_up_to
 from pmmsynth.study.ledger import REPORTS, Closed, Draft, Ledger, Locked, NotKept
@@ -143,6 +144,31 @@ def test_a_full_disk_keeps_what_was_there(ledger: Ledger) -> None:
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotKept, match="expected room and permission"):
         Ledger(tmp_path / "nowhere")
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / REPORTS
+    path.write_bytes(b"not reports" * 1000)
+    with pytest.raises(
+        NotKept, match=r"damaged \(file is not a database\); expected .*; take it from a backup"
+    ) as caught:
+        Ledger(tmp_path)
+    assert caught.value.exit_code == 4
+    path.unlink()
+    with Ledger(tmp_path) as ledger:
+        ledger.save("R1", "a", FULL)
+    content = path.read_bytes()
+    path.write_bytes(
+        content[:4096] + b"\xff" * (len(content) - 4096)
+    )  # all pages but the first, which names the tables
+    for use in (lambda: ledger.draft("a"), lambda: ledger.save("R1", "a", FULL)):
+        with Ledger(tmp_path) as ledger, pytest.raises(NotKept, match=r"damaged \(.*malformed\); .*from a backup"):
+            use()
+
+
+def test_what_the_file_itself_refuses_is_no_damage(ledger: Ledger) -> None:
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"), ledger._writing() as connection:
+        connection.exec_driver_sql("INSERT INTO submissions VALUES ('unknown', 'now')")
 
 
 @pytest.mark.parametrize("wrong", [{"findings": "x" * 20_001}, {"confidence": 6}, {"confidence": "3"}, {"score": 1}])

@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from pmmsynth.errors import PmmsynthError
 from pmmsynth.study.files import ORGANISER
@@ -51,7 +51,7 @@ class Closed(PmmsynthError):
 
 
 class NotKept(PmmsynthError):
-    """The file cannot be written: no room, no permission, or another process holds it for too long."""
+    """The file cannot be written: no room, no permission, another process holds it for too long, or it is damaged."""
 
     exit_code = 4
 
@@ -283,4 +283,10 @@ def _telling_what_cannot_be() -> Iterator[None]:
     except OperationalError as error:
         raise NotKept(
             f"found {REPORTS} that cannot be written or read ({error.orig}); expected room and permission; make room"
+        ) from error
+    except IntegrityError:
+        raise
+    except DatabaseError as error:
+        raise NotKept(
+            f"found {REPORTS} that is damaged ({error.orig}); expected the reports of the study; take it from a backup"
         ) from error

@@ -102,6 +102,16 @@ def test_wrong_tokens_make_wait(served: Served) -> None:
     assert client.post("/signin", data={"token": tokens()["R1"]}).status_code == 303
 
 
+def test_half_a_character_is_a_wrong_token(served: Served) -> None:
+    client, half = (
+        served.client(),
+        {"content": rb'{"token": "\ud800"}', "headers": {"Content-Type": "application/json"}},
+    )
+    answers = [client.post("/signin", **half) for _ in range(REFUSALS + 1)]  # type: ignore[arg-type]
+    assert [answer.status_code for answer in answers] == [401] * REFUSALS + [429]
+    assert [line.action for line in served.ledger.audit()] == ["refused sign in"] * REFUSALS
+
+
 def test_memory_of_strangers_is_bounded(served: Served) -> None:
     refusals, sessions = Refusals(served.now), Sessions(served.now)
     for number in range(3 * ADDRESSES):

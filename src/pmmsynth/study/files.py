@@ -166,7 +166,8 @@ def read_request(key_folder: Path) -> Request:
 
 def token_digest(token: str) -> str:
     """What is kept of a token. Tokens are random and long, so a plain hash cannot be turned back."""
-    return hashlib.sha256(token.strip().encode()).hexdigest()
+    text = token.strip().encode(errors="surrogatepass")  # JSON may hold half a character: a wrong token like others
+    return hashlib.sha256(text).hexdigest()
 
 
 def _read(path: Path, record: type[Record], expected: str) -> Record:

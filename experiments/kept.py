@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from pmmsynth.atomic import write_json, write_text
 from pmmsynth.case import SPLITS
 from pmmsynth.evaluate import FLOORS, Score, read_scores
+from pmmsynth.evaluate.compute import read_costs
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.modality import Task
 from pmmsynth.model import read_card
@@ -51,7 +52,7 @@ class Cost(BaseModel):
         models: How many it has.
         parameters: Of all of them.
         gmacs: Per slice, 1e9.
-        ms: Per slice, 16 at once, all methods of the seed in one run.
+        ms: Per slice, 16 at once, methods of the seed that were scored together in one run.
         training: Seconds the steps of all models took.
         epoch: Seconds of one epoch over the cohort at the pace of the quickest tenth of the steps: other work on the
             machine makes steps longer, never shorter.
@@ -95,8 +96,9 @@ def main(store: Path, out: Path, kept: Path) -> None:
     for seed in seeds:
         folder = seed.parents[1]
         scores = [s for s in read_scores(seed) if s.protocol == PROTOCOL]
+        done = what_was_done(Store(store), folder, scores)
         write_text(kept / f"{folder.name}.csv", as_text(scores))
-        write_json(kept / f"{folder.name}.json", what_was_done(Store(store), folder, scores).model_dump())
+        write_json(kept / f"{folder.name}.json", done.model_dump())
 
 
 def read_done(kept: Path) -> dict[int, Done]:
@@ -160,8 +162,15 @@ def from_text(text: str, done: Done) -> list[Score]:
 
 def what_was_done(store: Store, seed: Path, scores: Sequence[Score]) -> Done:
     """Data, split, budget and software of the runs of a seed, and the cost of each method."""
-    measured = json.loads((seed / "evaluation" / "compute.json").read_text(encoding="utf-8"))
-    runs = {name: runs_of(seed, name) for name in ENTRIES if name in measured}
+    path = seed / "evaluation" / "compute.json"
+    measured, digests = read_costs(path), {s.method: s.digest for s in scores}
+    trained = sorted(digests.keys() - {*FLOORS})
+    if lacking := [n for n in trained if n not in measured or measured[n].digest != digests[n]]:
+        raise SystemExit(
+            f"found no cost of {', '.join(lacking)} in {path}; expected one of each method with scores; run "
+            f'comparison.py again with --only "{", ".join(lacking)}"'
+        )
+    runs = {name: runs_of(seed, name) for name in ENTRIES if name in trained}
     first = next(iter(runs.values()))[0]
     config = TrainConfig.read(first / "config.toml")
     missing = never_had(store)
@@ -182,10 +191,10 @@ def what_was_done(store: Store, seed: Path, scores: Sequence[Score]) -> Done:
         precision=config.precision,
         steps=sum(map(steps_of, runs.get("PMM-Synth", next(iter(runs.values()))))),
         software=json.loads((first / "provenance.json").read_text(encoding="utf-8"))["software"],
-        floors={s.method: s.digest for s in scores if s.method in FLOORS},
+        floors={name: digest for name, digest in digests.items() if name in FLOORS},
         methods={
             name: Cost(
-                **{k: measured[name][k] for k in ("digest", "parameters", "gmacs", "ms")},
+                **measured[name].model_dump(include={"digest", "parameters", "gmacs", "ms"}),
                 models=len(folders),
                 training=sum(map(seconds, folders)),
                 epoch=sum(map(undisturbed, folders)) / config.epochs,

@@ -28,11 +28,22 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
-def write_kept(folder: Path, seed: int, rows: list[Score], *, epoch: float = 10.0, never: tuple[str, ...] = ()) -> None:
+def write_kept(
+    folder: Path,
+    seed: int,
+    rows: list[Score],
+    *,
+    training: float = 60.0,
+    epoch: float = 10.0,
+    never: tuple[str, ...] = (),
+) -> None:
     """What a comparison of these rows leaves; all methods but the floors cost the same."""
     import kept
 
-    cost = {"digest": "d", "models": 1, "parameters": 1000, "gmacs": 0.5, "ms": 2.0, "training": 60.0, "epoch": epoch}
+    cost = {"digest": "d", "models": 1, "parameters": 1000, "gmacs": 0.5, "ms": 2.0} | {
+        "training": training,
+        "epoch": epoch,
+    }
     done = {
         "datasets": {
             n: {"modalities": ["T1"], "cases": (1, 0, 1), "never_had": never} for n in {r.dataset for r in rows}
@@ -100,6 +111,40 @@ def test_a_wrong_path_is_named_and_nothing_is_made(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"found no seed\*/evaluation/scores\.jsonl in .*/nowhere; expected OUT"):
         kept.main(store.root, tmp_path / "nowhere", tmp_path / "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.usefixtures("scripts")
+def test_scores_without_a_cost_are_not_kept(tmp_path: Path) -> None:
+    """As after a kill between scoring and measuring; costs of other weights are no costs of these."""
+    import kept
+
+    store = make_store(tmp_path / "store", {"A": [("test", ["T1", "T2"])]})
+    evaluation = tmp_path / "out" / "seed0" / "evaluation"
+    evaluation.mkdir(parents=True)
+    rows = [score_row(m, 0, 30.0) for m in ("PMM-Synth", "FTN", "MM-GAN", "copy")]
+    (evaluation / "scores.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
+    cost = {"task": "T1->T2", "parameters": 9, "gmacs": 1.0, "ms": 1.0}
+    costs = {"PMM-Synth": {"digest": "d", **cost}, "FTN": {"digest": "of before", **cost}}
+    (evaluation / "compute.json").write_text(json.dumps(costs))
+    with pytest.raises(SystemExit, match=r'no cost of FTN, MM-GAN in .*json; .* with --only "FTN, MM-GAN"'):
+        kept.main(store.root, tmp_path / "out", tmp_path / "kept")
+    assert not list((tmp_path / "kept").iterdir())
+
+
+@pytest.mark.usefixtures("scripts")
+def test_costs_are_of_the_first_seed_that_has_a_method(tmp_path: Path) -> None:
+    import comparison_page
+    import kept
+
+    for seed, names in enumerate((["FTN"], ["FTN", "PMM-Synth"], ["PMM-Synth"])):
+        rows = [score_row(n, c, 30.0 + seed - (n == "FTN"), "T1->T1C") for n in names for c in range(2)]
+        write_kept(tmp_path, seed, rows, training=60.0 * (1 + seed))
+    text = comparison_page.cost(kept.over_seeds(tmp_path), kept.read_done(tmp_path))
+    assert text.startswith(
+        "Quality is the mean over the 1 rows of Table 1 and the seeds of a method; the rest is of its"
+    )
+    assert "| FTN | 1 | 0.00 | 0.50 | 2.0 | 1:00 | 29.50 |" in text
+    assert "| PMM-Synth | 1 | 0.00 | 0.50 | 2.0 | 2:00 | 31.50 |" in text
 
 
 @pytest.mark.usefixtures("scripts")
@@ -270,6 +315,12 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     assert page.count("_panel_") == 4, "two panels, each with its name"
     for picture in re.findall(r"!\[.*\]\(figures/(.*)\)", page):
         assert (tmp_path / "docs" / "figures" / picture).is_file()
+    before_that = {path.name: path.read_bytes() for path in folder.iterdir()}
+    tyro.cli(comparison.main, args=[*asked[:-1], "FTN, PMM-Synth"])
+    kept.main(store.root, out, folder)
+    tables.main(folder)
+    changed = {path.name for path in folder.iterdir() if path.read_bytes() != before_that[path.name]}
+    assert changed <= {"fig2d.png"}, "some methods named again take nothing from the others"
 
 
 def _last(run: Path) -> str:

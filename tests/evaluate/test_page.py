@@ -48,7 +48,7 @@ def test_cost_is_counted_once_per_weights(store: Store, tmp_path: Path) -> None:
 
 
 def test_costs_are_all_of_one_run(store: Store, tmp_path: Path) -> None:
-    """A method that is added has the others measured again; those not named are left out."""
+    """A method that is added has the others measured again; those not named keep theirs."""
     out, path = tmp_path / "out", tmp_path / "out" / "compute.json"
     one, other = Method(convolved, "one", parameters=9), Method(convolved, "other", parameters=9)
     evaluate(store, {"one": one}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
@@ -58,6 +58,30 @@ def test_costs_are_all_of_one_run(store: Store, tmp_path: Path) -> None:
     both = json.loads(path.read_text())
     assert set(both) == {"one", "other"}
     assert both["one"]["ms"] < 1e6
+    assert both["one"]["run"] == both["other"]["run"] > alone["one"]["run"]
+    evaluate(store, {"one": one}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    assert json.loads(path.read_text()) == both
+
+
+def test_costs_of_methods_not_named_stay_as_long_as_their_scores(store: Store, tmp_path: Path) -> None:
+    out, path = tmp_path / "out", tmp_path / "out" / "compute.json"
+    one, other = Method(convolved, "one", parameters=9), Method(convolved, "other", parameters=9)
+    evaluate(store, {"one": one, "other": other}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    first = json.loads(path.read_text())
+    new = replace(one, digest="new")
+    evaluate(store, {"one": new}, out=out, tasks=TASKS, overwrite=True, reporter=Reporter(quiet=True))
+    second = json.loads(path.read_text())
+    assert second["other"] == first["other"]
+    assert second["one"]["digest"] == "new"
+    assert second["one"]["run"] != second["other"]["run"]
+    assert "<td>other</td>" in (out / "index.html").read_text()
+    evaluate(store, {"one": new, "other": other}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    both = json.loads(path.read_text())
+    assert both["one"]["run"] == both["other"]["run"] > second["one"]["run"], "named together: measured in one run"
+    rows = (out / "scores.jsonl").read_text().splitlines(keepends=True)
+    (out / "scores.jsonl").write_text("".join(row for row in rows if '"method":"other"' not in row))
+    evaluate(store, {"one": new}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    assert json.loads(path.read_text()) == {"one": both["one"]}
 
 
 def test_the_page_holds_the_tables_curves_and_pictures(store: Store, tmp_path: Path) -> None:

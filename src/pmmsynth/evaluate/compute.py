@@ -1,8 +1,9 @@
-"""What a method costs: parameters, multiplications and time per synthesized slice, all measured in one run."""
+"""What a method costs: parameters, multiplications and time per synthesized slice."""
 
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ class Compute(BaseModel):
         parameters: Of all its models together.
         gmacs: 1e9 multiplications with an addition, of the slice with most brain.
         ms: Milliseconds per slice, SLICES at once, median of REPEATS.
+        run: When the run began it was measured in; times of one run compare best.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,35 +38,51 @@ class Compute(BaseModel):
     parameters: int
     gmacs: float
     ms: float
+    run: str = ""
 
 
 _KEPT = TypeAdapter(dict[str, Compute])
 
 
 def compute(
-    path: Path, methods: Mapping[str, Method], cases: Sequence[PreparedCase], tasks: Sequence[Task]
+    path: Path,
+    methods: Mapping[str, Method],
+    cases: Sequence[PreparedCase],
+    tasks: Sequence[Task],
+    scored: Mapping[str, str],
 ) -> dict[str, Compute]:
     """The cost of every method in the first of the tasks a case allows it, kept in a file.
 
-    Nothing is measured again if the file holds these methods with the same weights; otherwise all are, so that their
-    times are of one run.
+    Nothing is measured again if the file holds these methods with the same weights, measured in one run; otherwise all
+    of them are, so that their times are of one run. The costs of other methods stay as long as those weights have
+    scores.
 
     Args:
         path: compute.json.
         methods: By name.
         cases: To take slices from.
         tasks: In the order of preference.
+        scored: Per method with scores the digest of its weights.
     """
-    kept = _read(path)
-    if {name: each.digest for name, each in kept.items()} == {n: m.digest for n, m in methods.items()}:
-        return kept
-    measured = {name: _measure(method, cases, tasks) for name, method in methods.items()}
-    found = {name: each for name, each in measured.items() if each}
-    write_json(path, {name: each.model_dump() for name, each in found.items()})
-    return found
+    costs = {name: each for name, each in read_costs(path).items() if each.digest == scored.get(name)}
+    known = [costs[name] for name in methods if name in costs]
+    if len(known) < len(methods) or len({each.run for each in known}) > 1:
+        run = datetime.now(UTC).isoformat()
+        measured = {name: _measure(method, cases, tasks, run) for name, method in methods.items()}
+        costs |= {name: each for name, each in measured.items() if each}
+    write_json(path, {name: each.model_dump() for name, each in costs.items()})
+    return costs
 
 
-def _measure(method: Method, cases: Sequence[PreparedCase], tasks: Sequence[Task]) -> Compute | None:
+def read_costs(path: Path) -> dict[str, Compute]:
+    """What `compute` kept; nothing if there is no such file or it is of another version."""
+    try:
+        return _KEPT.validate_json(path.read_bytes()) if path.is_file() else {}
+    except ValidationError:
+        return {}
+
+
+def _measure(method: Method, cases: Sequence[PreparedCase], tasks: Sequence[Task], run: str) -> Compute | None:
     for case in cases:
         record = case.record
         for task in tasks:
@@ -85,12 +103,6 @@ def _measure(method: Method, cases: Sequence[PreparedCase], tasks: Sequence[Task
                     parameters=method.parameters,
                     gmacs=counter.get_total_flops() / 2e9,
                     ms=1e3 * statistics.median(seconds) / SLICES,
+                    run=run,
                 )
     return None
-
-
-def _read(path: Path) -> dict[str, Compute]:
-    try:
-        return _KEPT.validate_json(path.read_bytes()) if path.is_file() else {}
-    except ValidationError:  # of another version: measured again
-        return {}

@@ -31,7 +31,7 @@ def write_page(
         out: The folder.
         scores: Of one split.
         methods: Those evaluated now, for their training curves.
-        compute: What they cost.
+        compute: What methods cost.
     """
     tables = {p: rows(scores, p) for p in PROTOCOLS if any(s.protocol == p for s in scores)}
     names = columns(scores)

@@ -64,7 +64,8 @@ def evaluate(
         store, every, out=path, tasks=tasks, split=split, max_cases=max_cases, jobs=jobs, overwrite=overwrite,
         reporter=reporter, command=command,
     )  # fmt: skip
-    scores = [s for s in read_scores(path) if s.split == split]
+    kept = read_scores(path)
+    scores = [s for s in kept if s.split == split]
     table = markdown(scores)
     shown = [p for p in PROTOCOLS if any(s.protocol == p for s in scores)]
     write_text(out / "table.md", "\n".join(markdown(scores, p) for p in shown))
@@ -81,7 +82,8 @@ def evaluate(
                         heat_map(scores, name, dataset, gain=gain),
                         out / "figures" / f"grid_{dataset}_{_file_name(name)}{suffix}.png",
                     )
-    costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks))
+    digests = {s.method: s.digest for s in kept}
+    costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks), digests)
     page = write_page(out, scores, methods, costs)
     reporter.say(f"scores, tables and figures in {out}; open {page.resolve()}", out=str(out), rows=len(scores))
     return Evaluation(out, table, sum(outcome.results), outcome.failures, outcome.exit_code)

@@ -6,6 +6,7 @@ Usage: python experiments/tables.py KEPT   (that of experiments/kept.py)
 dataset had, though its test cases do.
 """
 
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -112,11 +113,11 @@ def standing(scores: Sequence[Score]) -> str:
 
 
 def below(table: Sequence[Row], measure: Measure) -> str:
-    """The methods that are worse than a floor, by name with the rows."""
+    """The methods that are worse than a floor, by name with the rows; a row without floors has none below."""
     found: dict[str, list[str]] = defaultdict(list)
     for row in table:
         means = {name: cell.mean[measure] for name, cell in row.cells.items()}
-        floor = max(means[name] for name in FLOORS if name in means)
+        floor = max((means[name] for name in FLOORS if name in means), default=-math.inf)
         for name, value in means.items():
             if name not in FLOORS and value < floor:
                 found[name].append(f"{row.dataset} {row.task}")

@@ -173,6 +173,16 @@ def test_near_the_best_in_two_senses() -> None:
 
 
 @pytest.mark.usefixtures("scripts")
+def test_a_row_without_floors_has_nothing_below_one() -> None:
+    """As of a task that no training case teaches: floors cannot be fitted, networks still answer."""
+    import tables
+
+    rows = [score_row("PMM-Synth", c, 20.0, "T1->T1C") for c in range(2)]
+    rows += [score_row(m, c, p, "T1->T2") for m, p in (("PMM-Synth", 30.0), ("copy", 31.0)) for c in range(2)]
+    assert tables.standing(rows).count("Below a floor: PMM-Synth in 1 (A T1->T2).") == 2, "of either measure"
+
+
+@pytest.mark.usefixtures("scripts")
 def test_what_pfm_gains_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two trainings, two datasets of one task, and a task of the second alone; other methods and tasks do not count."""
     import pfm_gain

@@ -45,6 +45,14 @@ def test_equal_scores_and_single_cases() -> None:
     assert not found.within
 
 
+def test_equal_cases_do_not_count_in_the_test() -> None:
+    """Five differences of one sign among nine cases without any: 2 / 2**5, as of the five alone."""
+    rows = [score_row(m, c, 30 + (1 + 0.1 * c) * (m == "ours" and c < 5)) for m in ("ours", "other") for c in range(14)]
+    (found,) = differences(rows, "ours").values()
+    assert (found.n, found.p) == (14, pytest.approx(2 / 32))
+    assert found.mean == pytest.approx(6 / 14)
+
+
 def test_only_shared_cases_count() -> None:
     rows = [score_row("ours", c, 31.0 + c) for c in range(5)] + [score_row("other", c, 30.0) for c in (1, 3)]
     (found,) = differences(rows, "ours").values()

@@ -26,8 +26,8 @@ class Difference:
         mean: Of the differences; positive: better.
         low: Lower end of the 95 % interval of the mean (BCa bootstrap over cases); NaN for a single case.
         high: Upper end.
-        p: Of the two-sided Wilcoxon signed-rank test, corrected after Holm over all comparisons made together; 1 for
-            equal scores.
+        p: Of the two-sided Wilcoxon signed-rank test over the cases that differ, corrected after Holm over all
+            comparisons made together; 1 where none differs.
     """
 
     n: int
@@ -89,7 +89,8 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def _p(pair: NDArray[np.float64]) -> float:
-    return float(wilcoxon(pair).pvalue) if pair.any() else 1.0
+    differing = pair[pair != 0]  # with zeros among them SciPy would leave the exact distribution
+    return float(wilcoxon(differing).pvalue) if differing.size else 1.0
 
 
 def _interval(pair: NDArray[np.float64]) -> tuple[float, float]:

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from phantoms import make_store
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.evaluate import Method, methods_of, read_scores, score
 from pmmsynth.evaluate.score import cases_of
 from pmmsynth.metrics import regions
 from pmmsynth.modality import Task
+from pmmsynth.store import write_case
 
 TASK = ["T1+T2->FLAIR"]
 
@@ -115,7 +117,7 @@ def test_an_interrupted_write_is_repaired(run, path, capsys, cut):
     assert "interruption" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("protocol", ["brain", "lesion-shell", "paper-v1"])
+@pytest.mark.parametrize("protocol", ["slice-max", "brain", "lesion-shell", "paper-v1"])
 def test_a_deleted_row_is_made_again_whatever_its_protocol(run, path, protocol):
     run({"a": Spy(), "b": Spy()})
     lines = path.read_text().splitlines(keepends=True)
@@ -125,6 +127,32 @@ def test_a_deleted_row_is_made_again_whatever_its_protocol(run, path, protocol):
     run({"a": first, "b": second})
     assert (len(first.calls), len(second.calls)) == (0, 1)
     assert sorted(path.read_text().splitlines(keepends=True)) == sorted(lines)
+
+
+def test_an_empty_target_has_fewer_protocols_and_is_complete(tmp_path, path, quiet, capsys):
+    """Nothing of FLAIR on the scored slices: no slice has a maximum to take as range."""
+    names = ("T1", "T2", "FLAIR")
+    store = make_store(tmp_path / "store", {"A": [("train", names), ("test", names)]})
+    case = next(store.cases("test"))
+    images = np.where(np.arange(3)[:, None, None, None] == 2, 0, case.images())
+    write_case(store.root / "A" / case.record.case, case.record, images, case.brain(), case.lesion())
+    first, second = Spy(), Spy()
+    for spy in (first, second):
+        score(store, {"a": Method(spy, "d")}, out=path, tasks=["T1->T2", *TASK], reporter=quiet)
+    found = {(r.task, r.protocol) for r in read_scores(path)}
+    assert ("T1->T2", "slice-max") in found
+    assert (*TASK, "slice-max") not in found
+    assert (len(first.calls), len(second.calls)) == (2, 0)
+    assert "interruption" not in capsys.readouterr().err
+
+
+def test_only_a_line_feed_ends_a_row(run, path):
+    name = "a\u2028b\x85c\rd"
+    run({name: Spy()})
+    before, spy = path.read_bytes(), Spy()
+    run({name: spy})
+    assert (spy.calls, path.read_bytes()) == ([], before)
+    assert {r.method for r in read_scores(path)} == {name}
 
 
 def test_other_weights_are_refused_or_replace(run, path):

@@ -150,14 +150,19 @@ def read_scores(path: Path) -> list[Score]:
     """
     if not path.is_file():
         raise BadInput(f"no file at {path}", "scores.jsonl", "run pmmsynth evaluate first")
-    whole, _, _ = path.read_bytes().decode("utf-8", errors="replace").rpartition("\n")
-    lines = [line for line in whole.split("\n") if line]
+    *whole, _ = _lines(path)
+    lines = [line for line in whole if line]
     try:
         return _LISTED.validate_json(f"[{','.join(lines)}]")
     except ValidationError as error:
         raise BadInput(
             f"{path}: {error.error_count()} bad rows ({error.errors()[0]['msg']})", "one score per line", "restore it"
         ) from error
+
+
+def _lines(path: Path) -> list[str]:
+    """What stands between line feeds, which alone end a row: names may hold other ends of lines. Last what is cut."""
+    return path.read_bytes().decode("utf-8", errors="replace").split("\n")
 
 
 @dataclass(frozen=True)
@@ -263,21 +268,21 @@ def _begin(
 def _existing(out: Path, meta_path: Path, reporter: Reporter) -> tuple[list[Score], Meta | None]:
     """The complete groups of rows; what an interruption left half-written is dropped and computed again.
 
-    Complete is a group with the row that is written last and with every protocol that its case has: those depend on the
-    masks of the case alone.
+    Complete is a group with the row that is written last and with every protocol that its target has in this case:
+    those depend on the masks of the case and on whether there is anything on the true slices.
     """
     if not out.is_file():
         return [], None
-    rows, lines = [], out.read_text(encoding="utf-8", errors="replace").splitlines()
+    rows, lines = [], [line for line in _lines(out) if line]
     for line in lines:
         with suppress(ValidationError):
             rows.append(Score.model_validate_json(line))
     groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    cases: dict[tuple[str, str], set[str]] = defaultdict(set)
+    targets: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for row in rows:
         groups[row.key].add(row.protocol)
-        cases[row.dataset, row.case].add(row.protocol)
-    kept = [r for r in rows if PROTOCOL in groups[r.key] and groups[r.key] == cases[r.dataset, r.case]]
+        targets[row.dataset, row.case, row.target].add(row.protocol)
+    kept = [r for r in rows if PROTOCOL in groups[r.key] and groups[r.key] == targets[r.dataset, r.case, r.target]]
     if len(kept) < len(lines):
         reporter.warn(
             f"{out}: {len(lines) - len(kept)} rows left over by an interruption or a deletion: computed again"

@@ -12,7 +12,7 @@ import io
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -118,8 +118,13 @@ def read_kept(kept: Path) -> dict[int, list[Score]]:
 
 def over_seeds(kept: Path) -> list[Score]:
     """The scores of each case, averaged over the seeds that have it; methods in the order of ENTRIES."""
+    return averaged(read_kept(kept).values())
+
+
+def averaged(seeds: Iterable[Sequence[Score]]) -> list[Score]:
+    """The same of the scores of some seeds."""
     found: dict[tuple[str, ...], list[Score]] = defaultdict(list)
-    for scores in read_kept(kept).values():
+    for scores in seeds:
         for score in scores:
             found[score.key].append(score)
     order = list(ENTRIES)

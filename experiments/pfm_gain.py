@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from kept import over_seeds, read_kept
+from kept import averaged, read_kept
 from tables import DIGITS, OURS
 
 from pmmsynth.atomic import write_text
@@ -43,7 +43,12 @@ def section(name: str, kept: Path) -> str:
     """All about one cohort."""
     seeds = {str(seed): chosen(scores) for seed, scores in read_kept(kept).items()}
     seeds = {seed: scores for seed, scores in seeds.items() if {s.method for s in scores} == {OURS, WITHOUT}}
-    mean = chosen(over_seeds(kept))
+    if not seeds:
+        raise SystemExit(
+            f"found no seed in {kept} with both {OURS} and {WITHOUT}; expected one at least; run comparison.py with "
+            f'--only "{WITHOUT}, {OURS}", then kept.py'
+        )
+    mean = averaged(seeds.values())
     return f"## {name}\n\n{by_seed(seeds)}\n\n{by_task(mean)}\n\n{by_row(seeds, mean)}"
 
 

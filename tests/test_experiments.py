@@ -200,7 +200,8 @@ def test_what_pfm_gains_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 rows += [score_row("FTN", case, 50.0, task, dataset)]
         rows += [score_row(m, 0, 99.0, "T1->T2", "A") for m in ("w/o PFM", "PMM-Synth")]
         write_kept(tmp_path / "kept", seed, rows)
-    write_kept(tmp_path / "kept", 2, [r for r in rows if r.method == "FTN"])  # a training without the two: no column
+    alone = [r.model_copy(update={"psnr": 90.0}) for r in rows if r.method == "PMM-Synth"]
+    write_kept(tmp_path / "kept", 2, alone)  # a training without one of the two counts nowhere
     pfm_gain.main(tmp_path / "docs.md" / "page.md", {"Phantoms": tmp_path / "kept"})
     text = (tmp_path / "docs.md" / "page.md").read_text()
     assert text.startswith("# By hand\n\nPSNR in dB")
@@ -213,6 +214,17 @@ def test_what_pfm_gains_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "| mean of a case's tasks | 10 | +0.20 [" in text, "0.3 in A; the mean of 0.0 and 0.2 in B"
     assert "| B | T2->FLAIR | 5 | +0.50 | -0.10 | +0.20 [" in text
     assert "FTN" not in text
+
+
+@pytest.mark.usefixtures("scripts")
+def test_what_pfm_gains_needs_a_training_of_both(tmp_path: Path) -> None:
+    import pfm_gain
+
+    write_kept(tmp_path, 0, [score_row("PMM-Synth", 0, 30.0, "T1->T1C")])
+    with pytest.raises(
+        SystemExit, match=r'no seed in .* with both PMM-Synth and w/o PFM; .*--only "w/o PFM, PMM-Synth"'
+    ):
+        pfm_gain.section("Phantoms", tmp_path)
 
 
 @pytest.mark.usefixtures("scripts")

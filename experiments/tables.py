@@ -75,8 +75,8 @@ def against(scores: Sequence[Score]) -> str:
     for measure, digits in DIGITS.items():
         found = differences(scores, OURS, measure=measure)
         lines += [
-            f"{OURS} minus each method, {measure.upper()}, mean [95 % interval]; * where p < 0.05 by the paired "
-            f"Wilcoxon test, corrected after Holm over the {len(found)} comparisons of this table.",
+            f"{OURS} minus each method, {measure.upper()}, mean [95 % interval, of one case none]; * where p < 0.05 by "
+            f"the paired Wilcoxon test, corrected after Holm over the {len(found)} comparisons of this table.",
             "",
             f"| dataset | task | {' | '.join(others)} |",
             f"| --- | --- |{' ---: |' * len(others)}",
@@ -157,7 +157,8 @@ def _said(found: Difference | None, digits: int) -> str:
     if found is None:
         return "–"
     star = "*" if found.p < 0.05 else ""
-    return f"{found.mean:+.{digits}f}{star} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    interval = f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]" if found.n > 1 else ""
+    return f"{found.mean:+.{digits}f}{star}{interval}"
 
 
 if __name__ == "__main__":

@@ -183,6 +183,19 @@ def test_a_row_without_floors_has_nothing_below_one() -> None:
 
 
 @pytest.mark.usefixtures("scripts")
+def test_a_single_case_has_a_difference_without_an_interval() -> None:
+    import tables
+
+    rows = [score_row(m, c, p, "T1->T2") for m, p in (("PMM-Synth", 30.0), ("copy", 31.0)) for c in range(2)]
+    rows += [score_row(m, 0, p, "T1->T1C") for m, p in (("PMM-Synth", 30.0), ("copy", 28.5))]
+    text = tables.against(rows)
+    assert "| A | T1->T2 | -1.00 [-1.00, -1.00] |" in text
+    assert "| A | T1->T1C | +1.50 |" in text
+    assert "| A | T1->T1C | +0.015 |" in text
+    assert "mean [95 % interval, of one case none]; * where p < 0.05 by the paired Wilcoxon test" in text
+
+
+@pytest.mark.usefixtures("scripts")
 def test_what_pfm_gains_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two trainings, two datasets of one task, and a task of the second alone; other methods and tasks do not count."""
     import pfm_gain

@@ -8,7 +8,6 @@ model of the others. Networks are scored alone, none is drawn towards regression
 deleting a run's folder and its rows in scores.jsonl redoes that method only.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from pmmsynth.console import Reporter, clock
 from pmmsynth.evaluate import PAPER, Method, evaluate
 from pmmsynth.infer import Synthesizer
 from pmmsynth.modality import ordered
+from pmmsynth.record import read_record
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig, small, train
 from pmmsynth.train.validate import default_tasks
@@ -119,7 +119,7 @@ def alone(model: Synthesizer) -> Synthesizer:
 
 def seconds(run: Path) -> float:
     """What the steps of a run took."""
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = read_record(run / "metrics.jsonl")
     steps = [(row["global_step"], row["seconds_per_step"]) for row in rows if "seconds_per_step" in row]
     before = [0, *(step for step, _ in steps)]
     return sum((step - last) * each for (step, each), last in zip(steps, before, strict=False))

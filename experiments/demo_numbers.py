@@ -15,6 +15,7 @@ from pmmsynth.demo.pipeline import CASES, MATRIX, PIXEL_MM, SEED
 from pmmsynth.evaluate import FLOORS, read_scores
 from pmmsynth.evaluate.tables import Row, rows
 from pmmsynth.metrics import PROTOCOL
+from pmmsynth.record import read_record
 from pmmsynth.train import TrainConfig
 
 MODEL = "PMM-Synth"
@@ -30,7 +31,7 @@ def main(demo: Path, project: Path) -> None:
 def _text(demo: Path) -> str:
     scores = read_scores(demo / "evaluation" / "scores.jsonl")
     config = TrainConfig.read(demo / "run" / "config.toml")
-    steps = json.loads((demo / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])["global_step"]
+    steps = read_record(demo / "run" / "metrics.jsonl")[-1]["global_step"]
     seconds = sum(stage["seconds"] for stage in json.loads((demo / "stages.json").read_text(encoding="utf-8")))
     held_out = len({(s.dataset, s.case) for s in scores})
     table = rows(scores)

@@ -27,6 +27,7 @@ from pmmsynth.evaluate.compute import read_costs
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.modality import Task
 from pmmsynth.model import read_card
+from pmmsynth.record import read_record
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
 
@@ -222,7 +223,7 @@ def steps_of(run: Path) -> int:
 
 def undisturbed(run: Path) -> float:
     """Seconds all steps of a run would take at the pace of its quickest tenth."""
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = read_record(run / "metrics.jsonl")
     paces = [row["seconds_per_step"] for row in rows if "seconds_per_step" in row]
     return float(np.quantile(paces, 0.1)) * max(row["global_step"] for row in rows)
 

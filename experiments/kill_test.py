@@ -31,6 +31,7 @@ import torch
 import tyro
 
 from pmmsynth.atomic import write_json
+from pmmsynth.record import read_record
 from pmmsynth.train import tiny
 
 AGAIN = 1 / 3
@@ -195,14 +196,9 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a record without their timings; a line cut short is left out."""
-    rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            rows.append({k: v for k, v in json.loads(line).items() if k not in TIMINGS})
-        except json.JSONDecodeError:
-            continue
-    return rows
+    """The rows of a record without their timings."""
+    rows = read_record(path) if path.is_file() else []
+    return [{k: v for k, v in row.items() if k not in TIMINGS} for row in rows]
 
 
 def _start(*arguments: object) -> subprocess.Popen[str]:

@@ -17,6 +17,7 @@ from pmmsynth.evaluate.tables import markdown, rows
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.modality import Task
 from pmmsynth.model import ModelCard
+from pmmsynth.record import read_record
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
 
@@ -95,8 +96,7 @@ def _verdict(scores: Sequence[Score]) -> str:
 
 
 def _setting(run_folder: Path, store: Store, config: TrainConfig) -> str:
-    record = [json.loads(line) for line in (run_folder / "run" / "metrics.jsonl").read_text().splitlines()]
-    steps = [r for r in record if "seconds_per_step" in r]
+    steps = [r for r in read_record(run_folder / "run" / "metrics.jsonl") if "seconds_per_step" in r]
     provenance = json.loads((run_folder / "run" / "provenance.json").read_text())
     card = json.loads((run_folder / "run" / "model" / "model.json").read_text())
     total = steps[-1]["global_step"]

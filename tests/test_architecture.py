@@ -7,7 +7,20 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "pmmsynth"
 ORDER = [
-    *("errors", "machine", "atomic", "modality", "tensors", "console", "verb", "workers", "jobs", "volume", "case"),
+    *(
+        "errors",
+        "machine",
+        "atomic",
+        "record",
+        "modality",
+        "tensors",
+        "console",
+        "verb",
+        "workers",
+        "jobs",
+        "volume",
+        "case",
+    ),
     *("manifest", "store", "metrics", "linear", "simulate", "intake", "prepare", "check", "data", "nets", "losses"),
     *("objective", "baselines", "methods", "model", "predict", "train", "infer", "evaluate", "segment", "reading"),
     *("study", "web", "demo", "cli"),

@@ -149,11 +149,13 @@ def test_costs_are_of_the_first_seed_that_has_a_method(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("scripts")
 def test_the_pace_of_an_epoch_is_that_of_the_quickest_steps(tmp_path: Path) -> None:
+    import comparison
     import kept
 
     lines = [{"global_step": 20, "seconds_per_step": 0.5}, {"global_step": 40, "seconds_per_step": 1.0}]
     text = "\n".join(map(json.dumps, [*lines, {"global_step": 40, "validation_psnr": 1.0}]))
-    (tmp_path / "metrics.jsonl").write_text(text)
+    (tmp_path / "metrics.jsonl").write_text(text + '\n{"global_step": 60, "seco')  # cut short by a kill
+    assert comparison.seconds(tmp_path) == pytest.approx(20 * 0.5 + 20 * 1.0)
     assert kept.undisturbed(tmp_path) == pytest.approx(40 * 0.55), "forty steps at the tenth percentile"
 
 

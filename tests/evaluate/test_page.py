@@ -87,7 +87,8 @@ def test_costs_of_methods_not_named_stay_as_long_as_their_scores(store: Store, t
 def test_the_page_holds_the_tables_curves_and_pictures(store: Store, tmp_path: Path) -> None:
     record = tmp_path / "run" / "metrics.jsonl"
     record.parent.mkdir()
-    record.write_text('{"global_step": 5, "validation_psnr": 20.0}\n{"global_step": 9, "validation_psnr": 21.0}\n')
+    rows = '{"global_step": 5, "validation_psnr": 20.0}\n{"global_step": 9, "validation_psnr": 21.0}\n'
+    record.write_text(rows + '{"global_step": 9, "valid')  # the last line cut short by a kill
     method = Method(convolved, "d", parameters=1_230_000, records=[record])
     out = tmp_path / "out"
     evaluate(store, {"<b>blur</b>": method}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))

@@ -23,6 +23,7 @@ from pmmsynth.evaluate.page import embedded, embedded_figure
 from pmmsynth.evaluate.tables import Row, columns, means, rows
 from pmmsynth.infer import Written
 from pmmsynth.infer.naming import sidecar_path
+from pmmsynth.record import read_record
 from pmmsynth.volume import Volume, read_volume
 
 
@@ -92,7 +93,7 @@ def _verdicts(table: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]
 
 def _curve(record: Path) -> Figure:
     """Losses over steps and validation PSNR over epochs."""
-    kept = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    kept = read_record(record)
     steps, checks = [r for r in kept if "generator" in r], [r for r in kept if "validation_psnr" in r]
     figure = Figure(figsize=(9, 2.8), layout="constrained")
     loss, quality = figure.subplots(1, 2)

@@ -1,7 +1,6 @@
 """The report a person reads: one self-contained HTML page of an evaluation."""
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
@@ -20,6 +19,7 @@ from pmmsynth.evaluate.method import Method
 from pmmsynth.evaluate.score import Score
 from pmmsynth.evaluate.tables import columns, means, rows
 from pmmsynth.metrics import PROTOCOL, PROTOCOLS
+from pmmsynth.record import read_record
 
 
 def write_page(
@@ -67,8 +67,7 @@ def _curves(methods: Mapping[str, Method]) -> str | None:
     drawn = 0
     for name, method in methods.items():
         for record in method.records:
-            lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
-            checks = [row for row in map(json.loads, lines) if "validation_psnr" in row]
+            checks = [row for row in read_record(record) if "validation_psnr" in row] if record.is_file() else []
             label = name if len(method.records) == 1 else f"{name}, {record.parent.name}"
             axes.plot(
                 [r["global_step"] for r in checks], [r["validation_psnr"] for r in checks], "o-", ms=3, label=label

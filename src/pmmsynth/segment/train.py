@@ -23,13 +23,13 @@ from pmmsynth.machine import fast_bf16
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
 from pmmsynth.model import load_tensors, save_tensors
+from pmmsynth.record import Record
 from pmmsynth.segment.mixing import synthesize_training
 from pmmsynth.segment.regions import Target
 from pmmsynth.segment.score import check_task
 from pmmsynth.segment.segmenter import DIVISOR, SegmenterCard, save_segmenter
 from pmmsynth.segment.slices import TrainingSlices, digest_of, marked_cases
 from pmmsynth.store import Store
-from pmmsynth.train.record import Record
 from pmmsynth.train.run import Stopped, StopSignal, read_provenance
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -17,12 +17,12 @@ from pmmsynth.console import Advance, Reporter
 from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, step_random
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.model import ModelCard, save_model
+from pmmsynth.record import Record
 from pmmsynth.store import Store
 from pmmsynth.train.checkpoint import LAST, Progress, TrainState
 from pmmsynth.train.config import TrainConfig
 from pmmsynth.train.distributed import averages, by_first, leave, open_fabric
 from pmmsynth.train.learner import Learner
-from pmmsynth.train.record import Record
 from pmmsynth.train.run import Stopped, StopSignal, ignore_signals, open_run, training_card
 from pmmsynth.train.samples import write_samples
 from pmmsynth.train.shrink import shrink_model

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,8 @@ class Record:
     def __init__(self, path: Path, *, steps: int, epochs: int) -> None:
         self.path = path
         if path.is_file():
-            rows = [
-                line
-                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-                if _within(line, steps, epochs)
-            ]
-            write_text(path, "".join(line + "\n" for line in rows))
+            rows = [row for row in read_record(path) if _within(row, steps, epochs)]
+            write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one row and make sure it is on disk."""
@@ -35,10 +32,18 @@ class Record:
             os.fsync(file.fileno())
 
 
-def _within(line: str, steps: int, epochs: int) -> bool:
+def read_record(path: Path) -> list[dict[str, Any]]:
+    """The rows of a record; lines that are none, cut short by a kill or damaged, are left out."""
+    found = []
+    for line in path.read_bytes().decode("utf-8", errors="replace").split("\n"):
+        with suppress(ValueError, RecursionError):
+            found.append(json.loads(line))
+    return [row for row in found if isinstance(row, dict)]
+
+
+def _within(row: dict[str, Any], steps: int, epochs: int) -> bool:
     try:
-        row = json.loads(line)
         validated = row["epoch"] if "validation_psnr" in row else 0
         return bool(row["global_step"] <= steps and validated <= epochs)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False  # a line cut short by a kill, or damaged
+    except (KeyError, TypeError):
+        return False  # damaged

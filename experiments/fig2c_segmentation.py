@@ -1,7 +1,7 @@
 """Do synthesized sequences help to find lesions (Fig. 2c)? Trains and evaluates what is missing, then table and bars.
 
 For each sequence: all real; that one synthesized from the others, for the same network; a network trained without it.
-Besides, all of the first two for a network that learned from synthesized sequences among the real ones. Of several
+Besides, the first two for a network that learned from synthesized sequences too and is told which they are. Of several
 seeds the scores of each case are averaged.
 
 Usage: python experiments/fig2c_segmentation.py STORE RUN OUT --target glioma

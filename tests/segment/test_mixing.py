@@ -72,7 +72,7 @@ def test_a_damaged_file_is_named(gliomas, method, tmp_path, quiet, damage):
         synthesize_training(cases, NAMES, method, tmp_path, quiet)
 
 
-def test_one_sequence_or_none_is_synthesized_all_equally_often(gliomas, monkeypatch):
+def test_half_of_the_slices_have_one_sequence_synthesized(gliomas, monkeypatch):
     monkeypatch.setattr(slices, "vary", lambda images, truth, random: (images, truth))
     cases = list(gliomas.cases("train"))
     made = [np.full((4, 6, 48, 48), 0.75, np.float16)] * len(cases)
@@ -80,25 +80,25 @@ def test_one_sequence_or_none_is_synthesized_all_equally_often(gliomas, monkeypa
     told, _ = mixed.batch(400, 0, 0)
     images = told[:, :4]
     replaced = (told[:, 4:] == 0.75).flatten(2).all(2)
-    assert not images[replaced].any(), "where one is synthesized there is no real one"
+    assert (images[replaced] == 0.75).all()
     assert not told[:, 4:][~replaced].any()
     counts = replaced.sum(1)
     assert set(counts.tolist()) == {0, 1}
-    shares = [*replaced.float().mean(0).tolist(), float((counts == 0).float().mean())]
-    assert all(0.13 < share < 0.27 for share in shares), "one in five, of 400"
+    assert 0.42 < counts.float().mean() < 0.58
+    assert all(0.07 < share < 0.18 for share in replaced.float().mean(0).tolist()), "each in one of eight, of 400"
     real = torch.cat([stack(case, NAMES, range(5)) for case in cases])
     for image, which in zip(images[:40], replaced[:40], strict=True):
         assert ((real[:, ~which] == image[~which]).flatten(1).all(1)).any(), "the others are real"
 
 
-def test_real_and_synthesized_have_channels_of_their_own():
+def test_what_is_synthesized_comes_again_in_a_channel_of_its_own():
     images = torch.arange(1.0, 5).reshape(1, 4, 1, 1).expand(2, 4, 3, 3)
     told = told_apart(images, torch.tensor([[False] * 4, [False, True, False, False]]))
-    assert told[:, :, 1, 2].tolist() == [[1, 2, 3, 4, 0, 0, 0, 0], [1, 0, 3, 4, 0, 2, 0, 0]]
+    assert told[:, :, 1, 2].tolist() == [[1, 2, 3, 4, 0, 0, 0, 0], [1, 2, 3, 4, 0, 2, 0, 0]]
 
 
 def test_scored_as_it_was_taught(gliomas, model, tmp_path, quiet, monkeypatch):
-    """The network is given a synthesized sequence in its own channel, and a real one in the other."""
+    """A synthesized sequence, and no other, is in its own channel too."""
     folder = train_segmenter(gliomas, tmp_path / "mixed", TINY, model=model, reporter=quiet)
     seen = []
     monkeypatch.setattr(score, "segment", lambda network, images: seen.append(images) or images[:, :3] > 2)
@@ -107,7 +107,7 @@ def test_scored_as_it_was_taught(gliomas, model, tmp_path, quiet, monkeypatch):
     cases = len(list(gliomas.cases("test")))
     given = [[bool(images[:, channel].any()) for channel in range(8)] for images in seen]
     assert given[:cases] == [[True] * 4 + [False] * 4] * cases
-    assert given[cases:] == [[True, False, True, True, False, True, False, False]] * cases
+    assert given[cases:] == [[True, True, True, True, False, True, False, False]] * cases
 
 
 def test_the_run_knows_its_model(gliomas, model, method, tmp_path, quiet):

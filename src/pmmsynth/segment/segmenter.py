@@ -31,8 +31,8 @@ class SegmenterCard(BaseModel):
         width: Of the first stage.
         matrix: Pixels per side of a slice.
         inplane_mm: Pixel size.
-        synthesis: Digest of the model whose images it learned from too, in channels of their own; "" if from real ones
-            alone.
+        synthesis: Digest of the model whose images it learned from too, and is given again in channels of their own; ""
+            if from real ones alone.
         training: Where the weights come from.
         weights_sha256: Of `segmenter.safetensors`.
     """

@@ -99,8 +99,8 @@ class TrainingSlices:
     def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Images (slice, channel, row, column) and regions (slice, region, row, column), varied at random.
 
-        The channels are the modalities. With synthesized ones they are those of `told_apart`; in each slice one
-        modality is synthesized or none, all equally often.
+        The channels are the modalities. With synthesized ones they are those of `told_apart`; half of the slices have one
+        modality, drawn at random, synthesized.
         """
         random = np.random.default_rng([seed, step])
         forced = round(size * WITH_LESION)
@@ -113,7 +113,7 @@ class TrainingSlices:
         made = torch.zeros(images.shape[:2], dtype=torch.bool)
         if self.synthesized:
             for number, (case, position) in enumerate(drawn):
-                modality = random.integers(len(self.modalities) + 1)
+                modality = random.integers(2 * len(self.modalities))
                 if modality < len(self.modalities):  # else all stay real
                     one = self.synthesized[case][modality, position].astype(np.float32)
                     images[number, modality], made[number, modality] = torch.from_numpy(one), True
@@ -123,17 +123,19 @@ class TrainingSlices:
 
 
 def told_apart(images: Tensor, synthesized: Tensor) -> Tensor:
-    """Real and synthesized sequences in channels of their own, zero where there is none.
+    """The sequences, then once more those of them that are synthesized, in channels of their own.
+
+    So a network need not learn each sequence twice, and can take away as much of a synthesized one as it does not
+    trust.
 
     Args:
         images: (slice, modality, row, column).
         synthesized: Which of them are, (slice, modality), bool.
 
     Returns:
-        The real sequences, then the synthesized ones: (slice, 2 modality, row, column).
+        (slice, 2 modality, row, column); 0 in the second half where a sequence is real.
     """
-    which = synthesized[:, :, None, None]
-    return torch.cat([images.masked_fill(which, 0), images.masked_fill(~which, 0)], 1)
+    return torch.cat([images, images.masked_fill(~synthesized[:, :, None, None], 0)], 1)
 
 
 def vary(images: Tensor, truth: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,7 @@ class Train(_Marked):
     left_out: str = ""
     """The sequence to train without."""
     model: Path | None = None
-    """A synthesis model or run folder: in each slice it makes one sequence or none, drawn at random."""
+    """A synthesis model or run folder: half of the slices have one sequence, drawn at random, synthesized by it."""
     steps: int = 1000
     """In all."""
     batch_size: int = 16

@@ -99,8 +99,8 @@ class TrainingSlices:
     def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Images (slice, channel, row, column) and regions (slice, region, row, column), varied at random.
 
-        The channels are the modalities. With synthesized ones they are those of `told_apart`; half of the slices have one
-        modality, drawn at random, synthesized.
+        The channels are the modalities. With synthesized ones they are those of `told_apart`; half of the slices have
+        one modality, drawn at random, synthesized.
         """
         random = np.random.default_rng([seed, step])
         forced = round(size * WITH_LESION)

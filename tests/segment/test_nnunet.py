@@ -79,8 +79,24 @@ def test_what_is_there_is_not_mixed_with(gliomas, tmp_path, quiet):
         export_nnunet(gliomas, out, left_out="T2", reporter=quiet)
     with pytest.raises(UsageError, match="--left-out missing"):
         export_nnunet(gliomas, tmp_path / "new", model=tmp_path, reporter=quiet)
-    (out / "dataset.json").unlink()  # as a kill leaves it
+    (out / "dataset.json").unlink()
+    with pytest.raises(UsageError, match="expected a new folder"):  # somebody's own images, for all we know
+        export_nnunet(gliomas, out, left_out="T2", reporter=quiet)
+    assert len(list(out.glob("imagesTr/*_0003.nii.gz"))) == 4
+
+
+def test_an_interrupted_export_leaves_nothing_to_the_next(gliomas, tmp_path, quiet, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(nnunet, "_description", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_nnunet(gliomas, out, reporter=quiet)
+    assert len(list(out.glob("imagesTr/*_0003.nii.gz"))) == 4
     export_nnunet(gliomas, out, left_out="T2", reporter=quiet)
+    assert sorted(path.name for path in out.iterdir() if path.is_file()) == ["dataset.json"]
     assert not list(out.glob("images*/*_0003.nii.gz")), "nothing of the interrupted one with four channels"
     assert len(list(out.glob("imagesTr/*_0002.nii.gz"))) == 4
 

@@ -25,6 +25,8 @@ from pmmsynth.volume import Volume, write_volume
 FOLDERS = {"train": ("imagesTr", "labelsTr"), "val": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 """nnU-Net splits its training cases itself."""
 DATASET = "dataset.json"
+BEGUN = "export_begun.json"
+"""Stands in the folder until all is written: only what this command left unfinished is ever removed."""
 
 
 def export_nnunet(
@@ -65,8 +67,6 @@ def export_nnunet(
             f"found --left-out {left_out or 'missing'}; expected one of several sequences, {', '.join(names)}; "
             "choose one of them"
         )
-    if out.is_dir() and {path.name for path in out.iterdir()} - {f for pair in FOLDERS.values() for f in pair}:
-        raise UsageError(f"found files in {out}; expected a new folder; choose another --out")
     channels = names if model else tuple(name for name in names if name != left_out)
     method = Method.of([Synthesizer.load(model, device)], [model], store) if model else None
     training = marked_cases(store, ["train", "val"], target, names, reporter)
@@ -82,19 +82,28 @@ def export_nnunet(
             f"found two cases that would be {twice[0]}; expected another name for each; export one --dataset at a time"
         )
     with only_writer(out):
-        sweep(out)
-        for folder in {folder for pair in FOLDERS.values() for folder in pair}:
-            shutil.rmtree(out / folder, ignore_errors=True)  # of an interrupted call, maybe of other options
+        _begin(out)
         with reporter.progress(f"writing {out.name}", len(cases)) as advance:
             for case in cases:
                 is_test = case.record.split == "test"
                 images = inputs(case, channels, left_out if is_test else "", method if is_test else None)
                 _write(out, case, images, target, channels)
                 advance()
-        write_json(out / DATASET, _description(target, channels, len(training)))  # last: now it is complete
+        write_json(out / DATASET, _description(target, channels, len(training)))  # now it is complete
+        (out / BEGUN).unlink()
     counts = {"training": len(training), "testing": len(testing)}
     reporter.say(f"{len(training)} training, {len(testing)} test cases: {out}", **counts, out=out)
     return out
+
+
+def _begin(out: Path) -> None:
+    """Empty a folder of what an interrupted call wrote, maybe with other options. Raises UsageError on other files."""
+    sweep(out)
+    if any(out.iterdir()) and not (out / BEGUN).is_file():
+        raise UsageError(f"found files in {out}; expected a new folder; choose another --out")
+    write_json(out / BEGUN, {})
+    for folder in {folder for pair in FOLDERS.values() for folder in pair}:
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def _name(case: PreparedCase) -> str:

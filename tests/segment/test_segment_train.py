@@ -12,8 +12,9 @@ from monai.losses.dice import DiceFocalLoss
 from model_phantoms import make_model
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.segment.segmenter import SegmenterCard, load_segmenter, segment
-from pmmsynth.segment.slices import TrainingSlices, stack, vary
+from pmmsynth.segment.slices import TrainingSlices, stack
 from pmmsynth.segment.train import train_segmenter
+from pmmsynth.segment.variation import moved, relit
 from pmmsynth.train.run import Stopped
 from segment_phantoms import TINY
 
@@ -55,7 +56,7 @@ def test_images_and_truth_move_together():
     """An image that is its own truth stays so, in place, whatever is done to both."""
     blob = torch.zeros(8, 1, 48, 48)
     blob[:, :, 10:22, 26:40] = 1
-    images, truth = vary(blob, blob, np.random.default_rng(1))
+    images, truth = moved(blob, blob, np.random.default_rng(1))
     agree = ((images / images.amax((1, 2, 3), keepdim=True) > 0.5) == truth.bool()).float().mean((1, 2, 3))
     assert agree.min() > 0.995
     area = truth.sum((1, 2, 3)) / blob[0].sum()
@@ -63,6 +64,22 @@ def test_images_and_truth_move_together():
     columns = (truth * torch.arange(48)).sum((1, 2, 3)) / truth.sum((1, 2, 3))
     assert (columns < 23.5).any(), "some are mirrored"
     assert (columns > 23.5).any(), "some are not"
+
+
+def test_the_look_of_each_sequence_changes_by_itself():
+    """A plain square stays one of nearly the same mean, whichever of noise, blur, contrast and gamma is drawn."""
+    square = torch.zeros(32, 4, 48, 48)
+    square[:, :, 8:40, 8:40] = 0.5
+    images = relit(square, np.random.default_rng(2))
+    inside = images[:, :, 14:34, 14:34].flatten(2)
+    assert ((inside.mean(2) > 0.43) & (inside.mean(2) < 0.57)).all(), "as bright as before, within a tenth and noise"
+    assert inside.mean(2).std(1).min() > 0, "no two sequences of a slice alike"
+    noisy = (inside.std(2) > 0.004).float().mean()
+    assert 0.03 < noisy < 0.2, "one in ten has noise"
+    assert not images[square == 0].any(), "the background stays 0, also beside a blurred edge"
+    edge = images[:, :, 20:28, 8].mean(2) / inside.mean(2)
+    assert 0.1 < (edge < 0.95).float().mean() < 0.35, "one in five is blurred"
+    assert torch.equal(images, relit(square, np.random.default_rng(2)))
 
 
 class Killed(BaseException):

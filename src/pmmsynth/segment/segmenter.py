@@ -39,7 +39,7 @@ class SegmenterCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     target: Target
     modalities: tuple[str, ...] = Field(min_length=1)
     left_out: str
@@ -60,7 +60,7 @@ class SegmenterCard(BaseModel):
             strides=(2, 2, 2),
             num_res_units=2,
             act="RELU",
-            norm="BATCH",
+            norm=("INSTANCE", {"affine": True}),
         )
 
 

@@ -8,18 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput
 from pmmsynth.segment.regions import Target, is_marked, regions_of
+from pmmsynth.segment.variation import vary
 from pmmsynth.store import PreparedCase, Store
 
 WITH_LESION = 1 / 3
 """Least share of a batch that shows some lesion, as nnU-Net has it."""
-TURN, ZOOM, GAIN = np.deg2rad(15), 0.1, 0.1
-"""Training slices are mirrored, turned by up to 15 degrees, zoomed and brightened by up to 10 %."""
 
 
 def marked_cases(
@@ -136,19 +134,3 @@ def told_apart(images: Tensor, synthesized: Tensor) -> Tensor:
         (slice, 2 modality, row, column); 0 in the second half where a sequence is real.
     """
     return torch.cat([images, images.masked_fill(~synthesized[:, :, None, None], 0)], 1)
-
-
-def vary(images: Tensor, truth: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror, turn and zoom each slice with its truth, and scale the brightness of each of its sequences."""
-    count, channels = images.shape[:2]
-    angle = random.uniform(-TURN, TURN, count)
-    zoom = random.uniform(1 - ZOOM, 1 + ZOOM, count)
-    mirror = random.choice([-1.0, 1.0], count)
-    zero = np.zeros(count)
-    rows = [[mirror * zoom * np.cos(angle), -zoom * np.sin(angle), zero]]
-    rows += [[mirror * zoom * np.sin(angle), zoom * np.cos(angle), zero]]
-    theta = torch.from_numpy(np.array(rows).transpose(2, 0, 1)).float()
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-    gain = torch.from_numpy(random.uniform(1 - GAIN, 1 + GAIN, (count, channels, 1, 1))).float()
-    moved = functional.grid_sample(images, grid, mode="bilinear", align_corners=False)
-    return moved * gain, functional.grid_sample(truth, grid, mode="nearest", align_corners=False)

@@ -229,6 +229,17 @@ def test_bids_sessions_and_masks_of_one_tree_below_other_folders(tmp_path):
     assert (other.id, other.modalities, other.lesion) == ("sub-01_ses-b", ("T1",), None)
 
 
+def test_bids_of_several_lesion_masks_one_is_taken_and_said(tmp_path):
+    """A case of two masks would else lose a lesion in silence."""
+    masks = [f"derivatives/l/sub-01/anat/sub-01_desc-lesion{n}_mask.nii.gz" for n in (10, 2)]
+    touch(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", *masks)
+    (case,) = bids.find(tmp_path, "site")
+    assert case.lesion == tmp_path / masks[1]
+    assert case.remarks == (
+        "lesion mask: sub-01_desc-lesion2_mask.nii.gz taken, left sub-01_desc-lesion10_mask.nii.gz",
+    )
+
+
 @pytest.mark.parametrize("spoil", ["pipe", "dims", "gzip"])
 def test_bids_leaves_a_malformed_dwi_for_prepare_to_name(tmp_path, spoil):
     path = tmp_path / "sub-1/dwi/sub-1_dwi.nii.gz"

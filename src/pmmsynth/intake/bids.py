@@ -30,15 +30,16 @@ Key = tuple[str, str | None]
 def find(root: Path, dataset: str) -> list[Case]:
     """One case per subject and session.
 
-    Of several files of one sequence the first by name is taken (run-2 before run-10), `trace` before `dwi`, and the
-    case remarks on it. Phase and complex parts are left alone, as is what is under derivatives and sourcedata.
+    Of several files of one sequence, or several lesion masks, the first by name is taken (run-2 before run-10), `trace`
+    before `dwi`, and the case remarks on it. Phase and complex parts are left alone, as is what is under derivatives
+    and sourcedata.
 
     Raises:
         BadInput: For images of one subject below two folders, which may be two patients.
     """
     subjects: dict[str, Path] = {}
     images: dict[Key, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    lesions: dict[Key, Path] = {}
+    lesions: dict[Key, list[Path]] = defaultdict(list)
     for path in volumes_under(root):
         folders = path.relative_to(root).parts[:-1]
         *parts, suffix = stem(path).split("_")
@@ -50,7 +51,7 @@ def find(root: Path, dataset: str) -> list[Case]:
             continue
         if suffix.lower() == "mask":
             if "lesion" in (entities.get("label", "") + entities.get("desc", "")).lower():
-                lesions.setdefault(key, path)
+                lesions[key].append(path)
         elif not NO_IMAGES.intersection(folders) and folders and folders[-1] in DATATYPES and suffix.lower() in SUFFIX:
             name = "T1C" if "ce" in entities and suffix.lower() == "t1w" else SUFFIX[suffix.lower()]
             if suffix.lower() != "dwi" or _is_3d(path):
@@ -67,9 +68,13 @@ def find(root: Path, dataset: str) -> list[Case]:
             subject=f"{dataset}:{key[0]}",
             session=key[1],
             images={name: min(paths, key=_preference) for name, paths in images[key].items()},
-            remarks=tuple(_choice(name, sorted(p, key=_preference)) for name, p in images[key].items() if len(p) > 1),
-            lesion=lesions.get(key),
-            lesion_labels={1: "lesion"} if key in lesions else {},
+            remarks=tuple(
+                _choice(name, sorted(paths, key=_preference))
+                for name, paths in [*images[key].items(), ("lesion mask", lesions[key])]
+                if len(paths) > 1
+            ),
+            lesion=min(lesions[key], key=_preference, default=None),
+            lesion_labels={1: "lesion"} if lesions[key] else {},
         )
         for key in sorted(images, key=lambda k: (k[0], k[1] or ""))
     ]

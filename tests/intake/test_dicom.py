@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -208,10 +209,27 @@ def test_files_of_other_kinds_are_left_alone_and_unreadable_ones_named(tmp_path)
     (tmp_path / "in/gone").symlink_to(tmp_path / "nowhere")
     series, broken = series_under(tmp_path / "in")
     assert [(s.modality, len(s.files)) for s in series] == [("T1", SHAPE[0])]
-    assert {p.name for p in broken} <= {"short.dcm", "noise.dcm"}
+    assert {"gone"} <= {p.name for p in broken} <= {"short.dcm", "noise.dcm", "gone"}
     outcome, cases = converted(tmp_path / "in", tmp_path / "out")
     assert outcome.exit_code == 0
     assert len(cases) == 1
+
+
+def test_files_that_may_not_be_opened_are_named_though_nothing_else_is_there(tmp_path, monkeypatch, capsys):
+    """A copy of a ward's archive with the rights of another user: not a folder without DICOM."""
+    (locked,) = write_classic(tmp_path / "in", voxels()[:1], "T1")
+    honest = Path.open
+
+    def refuse(path, *args, **kwargs):
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return honest(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert not holds_dicom(tmp_path / "in")
+    with pytest.raises(NothingToDo):
+        converted(tmp_path / "in", tmp_path / "out")
+    assert f"{locked}: not readable" in capsys.readouterr().err
 
 
 def test_an_index_that_points_elsewhere_is_not_followed(tmp_path):

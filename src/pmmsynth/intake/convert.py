@@ -88,10 +88,10 @@ def convert(
     if not root.is_dir():
         raise BadInput(f"no folder at {root}", "a folder of DICOM files", "check the path")
     studies, broken = studies_under(root)
-    if not studies:
-        raise NothingToDo(f"found no DICOM series of MR in {root}; expected at least one; check the path")
     for path in broken:
         reporter.warn(f"found {path}: not readable; expected DICOM; copy or export it again", path=path)
+    if not studies:
+        raise NothingToDo(f"found no DICOM series of MR in {root}; expected at least one; check the path")
     if out.is_dir():
         sweep(out)
     outcome = map_cases(
@@ -116,7 +116,7 @@ def convert(
 
 
 def studies_under(root: Path) -> tuple[list[Study], list[Path]]:
-    """The MR studies below a folder, and the DICOM files that cannot be read."""
+    """The MR studies below a folder, and the files that cannot be read."""
     series, broken = series_under(root.absolute())
     groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for one in series:

@@ -7,7 +7,9 @@ import hashlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +136,23 @@ class Series:
 
 
 def holds_dicom(root: Path) -> bool:
-    """Whether a DICOM file is among the first files of a folder.
+    """Whether a DICOM file is among the first files of a folder; one that cannot be opened does not tell.
 
     Raises:
         BadInput: For a folder below it that cannot be read.
     """
-    return any(number < MOST_LOOKED_AT and _is_dicom(path) for number, path in enumerate(_files(root)))
+    for path in islice(_files(root), MOST_LOOKED_AT):
+        with suppress(OSError):
+            if _is_dicom(path):
+                return True
+    return False
 
 
 def series_under(root: Path) -> tuple[list[Series], list[Path]]:
-    """Every MR series below a folder, by patient, study and number, and the DICOM files that cannot be read.
+    """Every MR series below a folder, by patient, study and number, and the files that cannot be read.
 
-    What is not DICOM, or DICOM of another kind, is left alone.
+    Those are damaged DICOM, files that may not be opened, and links to nothing. What is not DICOM, or DICOM of another
+    kind, is left alone.
 
     Raises:
         BadInput: For a folder that cannot be read.
@@ -153,9 +160,9 @@ def series_under(root: Path) -> tuple[list[Series], list[Path]]:
     broken = []
     groups: dict[tuple[str, str, str], list[tuple[Path, pydicom.Dataset]]] = defaultdict(list)
     people: dict[str, set[str]] = defaultdict(set)
-    for path in filter(_is_dicom, _files(root)):
+    for path in _files(root):
         try:
-            header = _header(path)
+            header = _header(path) if _is_dicom(path) else None
         except Exception:  # a file from elsewhere may make its reader raise anything
             broken.append(path)
             continue
@@ -185,15 +192,13 @@ def series_under(root: Path) -> tuple[list[Series], list[Path]]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    yield from (path for path in all_under(root) if path.name.upper() != "DICOMDIR" and path.is_file())
+    """All files but the index, and links to nothing."""
+    yield from (p for p in all_under(root) if p.name.upper() != "DICOMDIR" and (p.is_file() or not p.exists()))
 
 
 def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _header(path: Path) -> pydicom.Dataset | None:

@@ -171,6 +171,11 @@ def what_was_done(store: Store, seed: Path, scores: Sequence[Score]) -> Done:
     path = seed / "evaluation" / "compute.json"
     measured, digests = read_costs(path), {s.method: s.digest for s in scores}
     trained = sorted(digests.keys() - {*FLOORS})
+    if strange := [n for n in trained if n not in ENTRIES]:
+        raise SystemExit(
+            f"found scores of {', '.join(strange)} in {seed}; expected methods among ENTRIES of comparison.py; add "
+            "them there, with their runs"
+        )
     if lacking := [n for n in trained if n not in measured or measured[n].digest != digests[n]]:
         raise SystemExit(
             f"found no cost of {', '.join(lacking)} in {path}; expected one of each method with scores; run "

@@ -128,6 +128,10 @@ def test_scores_without_a_cost_are_not_kept(tmp_path: Path) -> None:
     (evaluation / "compute.json").write_text(json.dumps(costs))
     with pytest.raises(SystemExit, match=r'no cost of FTN, MM-GAN in .*json; .* with --only "FTN, MM-GAN"'):
         kept.main(store.root, tmp_path / "out", tmp_path / "kept")
+    own = [score_row("my method", 0, 30.0)]
+    (evaluation / "scores.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in own))
+    with pytest.raises(SystemExit, match=r"found scores of my method in .*seed0; expected methods among ENTRIES"):
+        kept.main(store.root, tmp_path / "out", tmp_path / "kept")
     assert not list((tmp_path / "kept").iterdir())
 
 

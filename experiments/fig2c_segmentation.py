@@ -21,14 +21,13 @@ import tyro
 from tyro.conf import Positional, UseAppendAction
 
 from pmmsynth.atomic import replacing, write_text
+from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.segment.regions import Target
 from pmmsynth.segment.report import write_report
 from pmmsynth.segment.score import RegionScore, evaluate_segmenter, read_rows
 from pmmsynth.segment.train import SegmentConfig, train_segmenter
 from pmmsynth.store import Store
-
-ROWS = "segmentation.jsonl"
 
 
 def main(
@@ -40,6 +39,7 @@ def main(
     steps: int = 1000,
     width: int = 32,
     seeds: tuple[int, ...] = (0,),
+    split: Split = "test",
     page: Path | None = None,
 ) -> None:
     """The whole experiment in `out`; the same call again does what is missing.
@@ -47,12 +47,14 @@ def main(
     Args:
         store: What prepare wrote, without sequences withheld.
         model: A run folder of pmmsynth train.
-        out: A folder per seed with a run folder per network and the rows; the table and the figure over all.
+        out: A folder per seed with a run folder per network and the rows; table and figure over all in a folder of the
+            split.
         target: What is segmented.
         dataset: Only these datasets of the store.
         steps: Of each network.
         width: Of each network.
         seeds: Of the networks; each seed has its own.
+        split: Which cases count; `val` to choose by.
         page: Such as docs/segmentation_glioma.md; the figure goes into figures/ beside it.
     """
     cohort, reporter = Store(store, dataset), Reporter()
@@ -61,22 +63,23 @@ def main(
     found = []
     for seed in seeds:
         folder = out / f"seed{seed}"
+        rows = folder / f"{split}.jsonl"
         for left_out, name in plan:
             config = SegmentConfig(target=target, left_out=left_out, steps=steps, width=width, seed=seed)
             synthesis = model if name == "mixed" else None
             train_segmenter(cohort, folder / name, config, model=synthesis, reporter=reporter)
-            evaluate_segmenter(cohort, folder / name, folder / ROWS, reporter=reporter)
+            evaluate_segmenter(cohort, folder / name, rows, split=split, reporter=reporter)
         for name in names:
             for network in ("full", "mixed"):
                 evaluate_segmenter(
-                    cohort, folder / network, folder / ROWS, model=model, left_out=name, reporter=reporter
+                    cohort, folder / network, rows, model=model, left_out=name, split=split, reporter=reporter
                 )
-        found.append(read_rows(folder / ROWS))
-    table = write_report(averaged(found), out).read_text(encoding="utf-8")
+        found.append(read_rows(rows))
+    table = write_report(averaged(found), out / split).read_text(encoding="utf-8")
     print(table)
     if page:
         with replacing(page.parent / "figures" / f"{page.stem}.png") as figure:
-            shutil.copyfile(out / "segmentation.png", figure)
+            shutil.copyfile(out / split / "segmentation.png", figure)
         text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
         what = f"{steps} steps of each network, width {width}, {said(seeds)}."
         write_text(page, f"{text}\n\n## Results\n\n{what} {table}\n![bars](figures/{page.stem}.png)\n")

@@ -70,23 +70,29 @@ def test_the_experiment(tmp_path, monkeypatch):
     model, out = make_model(tmp_path / "model"), tmp_path / "out"
     asked = [str(store.root), str(model), str(out), "--target", "lesion", "--dataset", "A", *TINY]
     tyro.cli(fig2c_segmentation.main, args=asked)
-    rows = read_rows(out / "seed0" / "segmentation.jsonl")
+    rows = read_rows(out / "seed0" / "test.jsonl")
     names = store.record.modalities
     left_out = ("synthesized", "dropped", "mixed, synthesized")
     wanted = {("real", ""), ("mixed, real", "")} | {(variant, name) for variant in left_out for name in names}
     assert {(r.variant, r.left_out) for r in rows} == wanted
     assert {r.dataset for r in rows} == {"A"}
-    table, figure = (out / "segmentation.md").read_bytes(), (out / "segmentation.png").read_bytes()
+    table, figure = (out / "test" / "segmentation.md").read_bytes(), (out / "test" / "segmentation.png").read_bytes()
     assert all(f"| {name} | lesion | 2 |".encode() in table for name in names)
     again = fig2c_segmentation.averaged([rows, [r.model_copy(update={"dice": 1.0, "hd95_mm": None}) for r in rows]])
     assert [r.dice for r in again] == pytest.approx([(r.dice + 1) / 2 for r in rows])
     assert [r.hd95_mm for r in again] == [r.hd95_mm for r in rows]
+    tyro.cli(fig2c_segmentation.main, args=[*asked, "--split", "train"])
+    assert {r.split for r in read_rows(out / "seed0" / "train.jsonl")} == {"train"}
+    assert "| lesion | 2 |" in (out / "train" / "segmentation.md").read_text()
     page = tmp_path / "docs" / "segmentation_glioma.md"
     asked += ["--page", str(page)]
     monkeypatch.setattr(TrainingSlices, "batch", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr("pmmsynth.segment.score.segment", lambda *_: pytest.fail("segmented again"))
     tyro.cli(fig2c_segmentation.main, args=asked)
-    assert ((out / "segmentation.md").read_bytes(), (out / "segmentation.png").read_bytes()) == (table, figure)
+    assert ((out / "test" / "segmentation.md").read_bytes(), (out / "test" / "segmentation.png").read_bytes()) == (
+        table,
+        figure,
+    )
     assert (page.parent / "figures" / "segmentation_glioma.png").read_bytes() == figure
     assert table.decode() in page.read_text()
     assert page.read_text().startswith((SCRIPTS / page.name).read_text().strip())

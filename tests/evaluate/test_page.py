@@ -63,6 +63,19 @@ def test_costs_are_all_of_one_run(store: Store, tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == both
 
 
+def test_a_method_that_can_do_none_of_the_tasks_has_no_cost_and_costs_the_others_nothing(
+    store: Store, tmp_path: Path
+) -> None:
+    out, path = tmp_path / "out", tmp_path / "out" / "compute.json"
+    methods = {"one": Method(convolved, "one"), "elsewhere": Method(convolved, "elsewhere", tasks={"B": TASKS})}
+    evaluate(store, methods, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    costs = json.loads(path.read_text())
+    assert set(costs) == {"one"}
+    path.write_text(json.dumps({"one": {**costs["one"], "ms": 1e6}}))
+    evaluate(store, methods, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    assert json.loads(path.read_text())["one"]["ms"] == 1e6, "not measured again"
+
+
 def test_costs_of_methods_not_named_stay_as_long_as_their_scores(store: Store, tmp_path: Path) -> None:
     out, path = tmp_path / "out", tmp_path / "out" / "compute.json"
     one, other = Method(convolved, "one", parameters=9), Method(convolved, "other", parameters=9)

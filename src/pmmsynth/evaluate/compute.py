@@ -53,9 +53,9 @@ def compute(
 ) -> dict[str, Compute]:
     """The cost of every method in the first of the tasks a case allows it, kept in a file.
 
-    Nothing is measured again if the file holds these methods with the same weights, measured in one run; otherwise all
-    of them are, so that their times are of one run. The costs of other methods stay as long as those weights have
-    scores.
+    Nothing is measured again if the file holds those of these methods that can do any of the tasks, with the same
+    weights, measured in one run; otherwise all of them are, so that their times are of one run. The costs of other
+    methods stay as long as those weights have scores.
 
     Args:
         path: compute.json.
@@ -65,11 +65,11 @@ def compute(
         scored: Per method with scores the digest of its weights.
     """
     costs = {name: each for name, each in read_costs(path).items() if each.digest == scored.get(name)}
-    known = [costs[name] for name in methods if name in costs]
-    if len(known) < len(methods) or len({each.run for each in known}) > 1:
+    able = {name: asked for name, method in methods.items() if (asked := _asked(method, cases, tasks))}
+    known = [costs[name] for name in able if name in costs]
+    if len(known) < len(able) or len({each.run for each in known}) > 1:
         run = datetime.now(UTC).isoformat()
-        measured = {name: _measure(method, cases, tasks, run) for name, method in methods.items()}
-        costs |= {name: each for name, each in measured.items() if each}
+        costs |= {name: _measure(methods[name], *asked, run) for name, asked in able.items()}
     write_json(path, {name: each.model_dump() for name, each in costs.items()})
     return costs
 
@@ -82,27 +82,32 @@ def read_costs(path: Path) -> dict[str, Compute]:
         return {}
 
 
-def _measure(method: Method, cases: Sequence[PreparedCase], tasks: Sequence[Task], run: str) -> Compute | None:
+def _asked(method: Method, cases: Sequence[PreparedCase], tasks: Sequence[Task]) -> tuple[PreparedCase, Task] | None:
+    """The first of the tasks a case allows a method; None if there is none, as of a method of one dataset elsewhere."""
     for case in cases:
-        record = case.record
         for task in tasks:
-            if {*task.sources, task.target} <= set(record.modalities) and method.can(task, record.dataset):
-                chosen = np.resize(case.scored_slices(), SLICES)
-                images, brain = case.slices(chosen), case.brain()[chosen]
-                seconds = []
-                for _ in range(REPEATS):
-                    began = time.perf_counter()
-                    method.run(images, record.modalities, task, record, brain)
-                    seconds.append(time.perf_counter() - began)
-                largest = [int(brain.sum((1, 2)).argmax())]
-                with FlopCounterMode(display=False) as counter:
-                    method.run(images[:, largest], record.modalities, task, record, brain[largest])
-                return Compute(
-                    digest=method.digest,
-                    task=str(task),
-                    parameters=method.parameters,
-                    gmacs=counter.get_total_flops() / 2e9,
-                    ms=1e3 * statistics.median(seconds) / SLICES,
-                    run=run,
-                )
+            if {*task.sources, task.target} <= {*case.record.modalities} and method.can(task, case.record.dataset):
+                return case, task
     return None
+
+
+def _measure(method: Method, case: PreparedCase, task: Task, run: str) -> Compute:
+    record = case.record
+    chosen = np.resize(case.scored_slices(), SLICES)
+    images, brain = case.slices(chosen), case.brain()[chosen]
+    seconds = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        method.run(images, record.modalities, task, record, brain)
+        seconds.append(time.perf_counter() - began)
+    largest = [int(brain.sum((1, 2)).argmax())]
+    with FlopCounterMode(display=False) as counter:
+        method.run(images[:, largest], record.modalities, task, record, brain[largest])
+    return Compute(
+        digest=method.digest,
+        task=str(task),
+        parameters=method.parameters,
+        gmacs=counter.get_total_flops() / 2e9,
+        ms=1e3 * statistics.median(seconds) / SLICES,
+        run=run,
+    )

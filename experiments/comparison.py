@@ -61,7 +61,7 @@ def main(
     """Train what is missing, then score what is missing."""
     reporter = Reporter()
     whole = Store(store)
-    wanted = [name.strip() for name in only.split(",")] if only else list(ENTRIES)
+    wanted = chosen(only) if only else list(ENTRIES)
     for seed in seeds:
         methods = {}
         for name in wanted:
@@ -70,6 +70,18 @@ def main(
             methods[name] = Method.of(models, folders, whole)
         scored = out / f"seed{seed}" / "evaluation"
         evaluate(whole, methods, out=scored, tasks=tasks_of(whole), reporter=reporter, command=" ".join(wanted))
+
+
+def chosen(only: str) -> list[str]:
+    """The entries that a list separated by commas names, in their order; some names hold a comma themselves."""
+    found, left = set(), only
+    for name in sorted(ENTRIES, key=len, reverse=True):
+        if name in left:
+            found.add(name)
+            left = left.replace(name, "")
+    if unknown := left.strip(", "):
+        raise SystemExit(f"found --only {only!r} with {unknown!r}; expected of {'; '.join(ENTRIES)}; correct it")
+    return [name for name in ENTRIES if name in found]
 
 
 def runs(store: Store, out: Path, name: str, epochs: int, seed: int, reporter: Reporter) -> list[Path]:

@@ -114,6 +114,30 @@ def test_a_wrong_path_is_named_and_nothing_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("scripts")
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        ("FTN, PMM-Synth", ["FTN", "PMM-Synth"]),
+        ("PMM-Synth,MM-Synth", ["MM-Synth", "PMM-Synth"]),
+        ("PMM-Synth, B = 16, w/o PFM, per dataset", ["w/o PFM, per dataset", "PMM-Synth, B = 16"]),
+        ("w/o PFM, PMM-Synth, B = 1", ["w/o PFM", "PMM-Synth, B = 1"]),
+    ],
+)
+def test_methods_are_chosen_by_name_though_some_names_hold_a_comma(only: str, names: list[str]) -> None:
+    import comparison
+
+    assert comparison.chosen(only) == names
+
+
+@pytest.mark.usefixtures("scripts")
+def test_an_unknown_method_is_named_before_anything_is_trained() -> None:
+    import comparison
+
+    with pytest.raises(SystemExit, match="with 'my'; expected of MM-GAN"):
+        comparison.chosen("FTN, my MM-GAN")
+
+
+@pytest.mark.usefixtures("scripts")
 def test_scores_without_a_cost_are_not_kept(tmp_path: Path) -> None:
     """As after a kill between scoring and measuring; costs of other weights are no costs of these."""
     import kept

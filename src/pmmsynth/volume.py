@@ -228,7 +228,7 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume, descriptio
     header["cal_min"] = header["cal_max"] = 0
     header["descrip"] = description.encode("ascii", "replace")[:79]
     header.extensions.clear()  # they may describe the patient, as may all fields of free text
-    for field_name in {"db_name", "aux_file", "intent_name"} & set(header.keys()):
+    for field_name in {"data_type", "unused_str", "db_name", "aux_file", "intent_name"} & set(header.keys()):
         header[field_name] = b""
     kind: type[nib.Nifti1Image] = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     image = kind(data, like.affine, header)  # leaves sform and qform alone when they agree with the affine

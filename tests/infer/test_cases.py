@@ -175,7 +175,7 @@ def test_the_volume_says_it_is_synthetic_and_holds_what_the_model_made(model, ca
     image = nib.load(source)
     data = np.asarray(image.dataobj)
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Jane Doe"))
-    for name in ("descrip", "db_name", "aux_file", "intent_name"):
+    for name in ("descrip", "data_type", "db_name", "aux_file", "intent_name"):
         image.header[name] = b"Jane Doe"
     nib.save(nib.Nifti1Image(data, image.affine, image.header), source)
     run(model, find_cases(cases)[:1], tmp_path / "out", targets="t1c")

@@ -67,6 +67,7 @@ def test_the_name_of_single_files(inputs, subject, name):
         (["=t1.nii.gz"], None, "found modality ''"),
         (["t1=a", "T1w=b"], None, "found T1 twice"),
         (["t1=a"], "/", "found --subject /; expected letters and digits"),
+        (["t1=a"], "a" * 201, "expected a short label; choose one with --subject"),
     ],
 )
 def test_inputs_that_make_no_sense(inputs, subject, text):

@@ -9,6 +9,8 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pmmsynth.atomic import only_writer, replacing, sweep, write_json
 from pmmsynth.case import Case
 from pmmsynth.console import Reporter
@@ -19,6 +21,7 @@ from pmmsynth.infer.sidecar import preparation, sidecar
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import UNKNOWN
 from pmmsynth.jobs import Outcome, map_cases
+from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
 from pmmsynth.volume import digests_of, read_volume, write_volume
 
@@ -49,7 +52,10 @@ def case_of_inputs(inputs: Iterable[str], subject: str | None = None) -> Case:
     name = label(subject.removeprefix("sub-")) if subject else _name_of(*next(iter(images.items()))) or "unnamed"
     if not name:
         raise UsageError(f"found --subject {subject}; expected letters and digits; choose another label")
-    return Case(dataset=UNKNOWN, id=name, subject=name, split="test", images=images)
+    try:
+        return Case(dataset=UNKNOWN, id=name, subject=name, split="test", images=images)
+    except ValidationError as error:
+        raise UsageError(f"found {first_message(error)}; expected a short label; choose one with --subject") from error
 
 
 def _name_of(modality: str, path: Path) -> str:

@@ -62,6 +62,12 @@ def test_dropped_and_synthesized(gliomas, tmp_path, quiet):
     np.testing.assert_array_equal(read(made, "Ts", "B_B1_0000"), read(real, "Ts", "B_B1_0000"))
     assert np.abs(read(made, "Ts", "B_B1_0001") - read(real, "Ts", "B_B1_0001")).max() > 0.05
 
+    said = {p.name: nib.load(p).header["descrip"].item().decode() for p in (made / "imagesTs").glob("B_B1_*")}
+    assert said.pop("B_B1_0001.nii.gz") == "SYNTHETIC T2 by pmmsynth, not acquired; pmmsynth segment export"
+    assert set(said.values()) == {"pmmsynth segment export"}
+    headers = [nib.load(p).header for p in (made / "imagesTr").iterdir()]
+    assert {h["descrip"].item().decode() for h in headers} == {"pmmsynth segment export"}, "training cases are real"
+
 
 def test_a_plain_mask_is_one_label(tmp_path, quiet):
     store = make_segment_store(tmp_path / "store", "plain")

@@ -25,6 +25,7 @@ from pmmsynth.volume import Volume, write_volume
 FOLDERS = {"train": ("imagesTr", "labelsTr"), "val": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 """nnU-Net splits its training cases itself."""
 DATASET = "dataset.json"
+MADE_BY = "pmmsynth segment export"
 BEGUN = "export_begun.json"
 """Stands in the folder until all is written: only what this command left unfinished is ever removed."""
 
@@ -86,8 +87,9 @@ def export_nnunet(
         with reporter.progress(f"writing {out.name}", len(cases)) as advance:
             for case in cases:
                 is_test = case.record.split == "test"
-                images = inputs(case, channels, left_out if is_test else "", method if is_test else None)
-                _write(out, case, images, target, channels)
+                synthesized = left_out if is_test else ""
+                images = inputs(case, channels, synthesized, method if is_test else None)
+                _write(out, case, images, target, channels, synthesized)
                 advance()
         write_json(out / DATASET, _description(target, channels, len(training)))  # now it is complete
         (out / BEGUN).unlink()
@@ -110,23 +112,27 @@ def _name(case: PreparedCase) -> str:
     return f"{case.record.dataset}_{case.record.case}"
 
 
-def _write(out: Path, case: PreparedCase, images: torch.Tensor, target: Target, channels: Sequence[str]) -> None:
+def _write(
+    out: Path, case: PreparedCase, images: torch.Tensor, target: Target, channels: Sequence[str], synthesized: str
+) -> None:
     record, positions = case.record, brain_slices(case)
     name = _name(case)
     image_folder, label_folder = (out / folder for folder in FOLDERS[record.split])
     whole = np.zeros((len(channels), *reversed(record.prepared.shape)), np.float32)
     whole[:, positions] = images.numpy().transpose(1, 0, 2, 3)
     for number, volume in enumerate(whole):
-        _save(image_folder / f"{name}_{number:04d}.nii.gz", volume, case)
+        mark = f"SYNTHETIC {synthesized} by pmmsynth, not acquired; {MADE_BY}"
+        what = mark if channels[number] == synthesized else MADE_BY
+        _save(image_folder / f"{name}_{number:04d}.nii.gz", volume, case, what)
     depth = regions_of(case, target).sum(axis=0).astype(np.uint8)
-    _save(label_folder / f"{name}.nii.gz", depth, case)
+    _save(label_folder / f"{name}.nii.gz", depth, case, MADE_BY)
 
 
-def _save(path: Path, array: NDArray[np.generic], case: PreparedCase) -> None:
-    """(slice, row, column) as a volume on the prepared grid."""
+def _save(path: Path, array: NDArray[np.generic], case: PreparedCase, what: str) -> None:
+    """(slice, row, column) as a volume on the prepared grid, and what its header says of it."""
     data = np.ascontiguousarray(array.transpose(2, 1, 0))
     like = Volume(np.zeros(data.shape, np.float32), case.record.prepared.grid().affine)
-    write_volume(path, data, like, "pmmsynth segment export")
+    write_volume(path, data, like, what)
 
 
 def _description(target: Target, channels: Sequence[str], training: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from pmmsynth.console import Reporter
-from pmmsynth.errors import PmmsynthError, UsageError
+from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.workers import Lost, on_cluster, on_processes
 
 Item = TypeVar("Item")
@@ -22,12 +22,19 @@ LOST = (
 
 @dataclass(frozen=True)
 class Failure:
-    """A case that could not be done, and the one line that says why."""
+    """A case that could not be done.
+
+    Attributes:
+        name: Of the case.
+        reason: The one line that says why.
+        is_ours: A fault of the program.
+        is_input: A fault of the input; else, and if it is not ours, of the machine, such as a full disk.
+    """
 
     name: str
     reason: str
-    is_ours: bool
-    """A fault of the program rather than of the input."""
+    is_ours: bool = False
+    is_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def map_cases(
     with reporter.progress(label, len(pairs)) as advance:
         for number, answer in stream:
             name, _ = pairs[number]
-            answers[number] = Failure(name, LOST, is_ours=False) if isinstance(answer, Lost) else answer
+            answers[number] = Failure(name, LOST) if isinstance(answer, Lost) else answer
             if isinstance(failure := answers[number], Failure):
                 reporter.warn(f"{name}: {failure.reason}", case=name)
             advance(name)
@@ -104,10 +111,11 @@ def _guarded(work: Callable[[Item], Result], pair: tuple[str, Item]) -> Result |
     try:
         return work(item)
     except PmmsynthError as error:
-        return Failure(name, _one_line(error), is_ours=error.exit_code == PmmsynthError.exit_code)
+        is_ours = error.exit_code == PmmsynthError.exit_code
+        return Failure(name, _one_line(error), is_ours=is_ours, is_input=isinstance(error, BadInput))
     except OSError as error:  # disk full, no permission: the machine's fault, and the message names the file
         reason = f"found {_one_line(error)}; expected to read and write there; check space and permissions"
-        return Failure(name, reason, is_ours=False)
+        return Failure(name, reason)
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"

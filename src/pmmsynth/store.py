@@ -268,7 +268,7 @@ class Store:
         """Prepared cases in order of dataset id and name."""
         for entry in self.record.datasets:
             if dataset in (None, entry.name):
-                for folder in sorted(p.parent for p in (self.root / entry.name).glob(f"*/{RECORD}")):
+                for folder in sorted(p.parent for p in (self.root / entry.name).glob(f"[!.]*/{RECORD}")):
                     case = read_case(folder)
                     self._check(case, entry.name)
                     if split in (None, case.record.split):
@@ -276,6 +276,12 @@ class Store:
 
     def _check(self, case: PreparedCase, dataset: str) -> None:
         found, matrix = case.record, self.record.matrix
+        if found.case != case.folder.name:
+            raise BadInput(
+                f"{case.folder / RECORD}: of {found.case}",
+                f"of {case.folder.name}: a folder per case",
+                "move the copy away",
+            )
         if found.dataset != dataset or found.prepared.shape[:2] != (matrix, matrix):
             raise BadInput(
                 f"{case.folder / RECORD}: of {found.dataset}, {found.prepared.shape[:2]} pixels",

@@ -13,7 +13,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.jobs import Outcome
 from pmmsynth.manifest import Manifest
-from pmmsynth.prepare import prepare, prepare_volumes
+from pmmsynth.prepare import pipeline, prepare, prepare_volumes
 from pmmsynth.store import PreparedCase, Store
 from pmmsynth.volume import read_volume
 
@@ -140,6 +140,34 @@ def test_a_case_that_went_bad_leaves_the_store(three, tmp_path):
     assert (tmp_path / "store/sheets/glioma.png").read_bytes() != sheet
     assert not (tmp_path / "store/glioma/case0").exists()
     assert len(list(Store(tmp_path / "store").cases())) == 2
+
+
+def test_a_case_is_kept_when_the_machine_fails_not_its_files(three, tmp_path, monkeypatch):
+    """As on a share that drops out or a full disk: what is in the store is still right."""
+    run(three)
+    before = state(tmp_path / "store")
+
+    def fail(images, masks):
+        if "case0" in str(images["T1"]):
+            raise OSError(5, "Input/output error", str(images["T1"]))
+        return honest(images, masks)
+
+    honest = pipeline.digests_of
+    monkeypatch.setattr(pipeline, "digests_of", fail)
+    assert run(three).exit_code == 5
+    assert state(tmp_path / "store") == before
+    monkeypatch.undo()
+    assert run(three).exit_code == 0
+
+
+def test_leftovers_and_copies_beside_the_cases_do_not_count_twice(three, tmp_path):
+    run(three)
+    case = tmp_path / "store/glioma/case0"
+    shutil.copytree(case, case.with_name(".writing-case0"))
+    assert [c.record.case for c in Store(tmp_path / "store").cases()] == ["case0", "case1", "case2"]
+    shutil.copytree(case, case.with_name("case0_old"))
+    with pytest.raises(BadInput, match="of case0_old: a folder per case"):
+        list(Store(tmp_path / "store").cases())
 
 
 def test_one_image_under_two_names_is_refused(three, tmp_path):

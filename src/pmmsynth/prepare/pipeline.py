@@ -136,7 +136,8 @@ def _prepare(
         reporter=reporter,
     )
     for failure in outcome.failures:
-        _remove_case(out / failure.name)  # whatever is there no longer fits its inputs
+        if failure.is_input:  # whatever is there is of other files; after a full disk it may well be of these
+            _remove_case(out / failure.name)
     _note_failures(out, manifest, {failure.name: failure.reason for failure in outcome.failures})
     sweep(out)  # what lost processes left
     outcome = Outcome(outcome.results, (*unconverted, *outcome.failures))
@@ -170,7 +171,7 @@ def _convert(
     path: Path, out: Path, jobs: int, cluster: str | None, overwrite: bool, reporter: Reporter
 ) -> list[Failure]:
     """Bring the cohort's datasets of DICOM up to date as BIDS trees in the store; the studies that failed."""
-    failures = []
+    failures: list[Failure] = []
     tables = [table for table in CohortFile.read(path).datasets if table.layout == "dicom"]
     for place in (out / CONVERTED).glob("*/"):  # folders only
         if place.name not in {table.name for table in tables}:
@@ -178,13 +179,15 @@ def _convert(
     for table in tables:
         place = out / CONVERTED / table.name
         there: set[Path] = set()
+        before = len(failures)
         for root in table.roots(path.parent):
             done = convert(root, place, jobs=jobs, cluster=cluster, overwrite=overwrite, reporter=reporter)
             failures += [replace(f, name=f"{table.name}/{f.name}") for f in done.failures]
             there |= {image for study in done.results for image in (*study.new, *study.kept)}
-        for image in place.absolute().rglob("*.nii.gz"):
-            if image not in there:  # of files that are no longer there
-                image.unlink()
+        if all(failure.is_input for failure in failures[before:]):
+            for image in place.absolute().rglob("*.nii.gz"):
+                if image not in there:  # of files that are no longer there
+                    image.unlink()
     return failures
 
 

@@ -215,6 +215,13 @@ def test_wrong_settings_are_refused_before_any_work(tmp_path: Path) -> None:
         replace(tiny(), validation_tasks=("T1 to T2",))
 
 
+@pytest.mark.parametrize("method", ["FTN", "ResViT"])
+def test_a_matrix_the_method_does_not_take_is_a_matter_of_the_store(method):
+    fabric = Fabric(accelerator="cpu", devices=1)
+    with pytest.raises(UsageError, match=r"multiple of 16 pixels.* not 40.*prepare with another --matrix"):
+        Learner.build(fabric, tiny(method), modalities=3, datasets=2, matrix=40)
+
+
 def test_small_trains_within_the_hour_by_being_small() -> None:
     network = small().architecture.build(modalities=4, datasets=5, matrix=192)
     assert sum(p.numel() for p in network.parameters()) < 3.5e6

@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pmmsynth.data import Batch, Condition
+from pmmsynth.errors import UsageError
 from pmmsynth.methods import METHODS
 from pmmsynth.nets.fuse import fuse
 from pmmsynth.objective import Objective
@@ -35,10 +36,15 @@ class Learner:
 
     @classmethod
     def build(cls, fabric: Fabric, config: TrainConfig, *, modalities: int, datasets: int, matrix: int) -> "Learner":
-        """Fresh weights, a function of the seed."""
+        """Fresh weights, a function of the seed. Raises UsageError if the method does not take this matrix."""
         method = METHODS[config.method]
         torch.manual_seed(config.seed)
-        generator = config.architecture.build(modalities=modalities, datasets=datasets, matrix=matrix)
+        try:
+            generator = config.architecture.build(modalities=modalities, datasets=datasets, matrix=matrix)
+        except ValueError as error:  # not every method takes every matrix
+            raise UsageError(
+                f"found {error}; expected a store that fits the method; prepare with another --matrix"
+            ) from error
         if config.fuse:
             fuse(generator)
         g_model, g_optimizer = fabric.setup(generator, adam(generator, config))

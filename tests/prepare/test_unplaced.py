@@ -50,3 +50,23 @@ def test_without_a_place_on_two_grids_they_are_refused(tmp_path: Path) -> None:
     other = replace(lost["T2"], affine=lost["T2"].affine @ np.diag([1, 1, 1.5, 1]))
     with pytest.raises(BadInput, match="T1 does not say how it lies"):
         prepare_volumes(lost | {"T2": other})
+
+
+@pytest.mark.parametrize("kind", ["lesion", "mask"])
+def test_a_mask_is_placed_as_its_sequences_are_or_refused(tmp_path: Path, kind: str) -> None:
+    """By the reader's guess it would lie mirrored, front to back and left to right, and nobody would know."""
+    half = (brain("T1") > 0) & (np.arange(brain("T1").shape[1]) > 20)[:, None]
+    lost, placed = (
+        read_volume(save(tmp_path / f"mask{codes[0]}.nii.gz", half.astype(np.float32), codes=codes))
+        for codes in ((0, 0), (1, 1))
+    )
+    name = {"lesion": "lesion mask", "mask": "brain mask"}[kind]
+    with pytest.raises(BadInput, match=f"mask0.nii.gz: {name} does not say how it lies"):
+        prepare_volumes(volumes(tmp_path, T1=(1, 1)), **{kind: lost})
+    with pytest.raises(BadInput, match=r"T1\.nii\.gz: T1 does not say how it lies"):
+        prepare_volumes(volumes(tmp_path, T1=(0, 0)), **{kind: placed})
+    together = prepare_volumes(volumes(tmp_path, T1=(0, 0)), **{kind: lost})
+    known = prepare_volumes(volumes(tmp_path, T1=(1, 1)), **{kind: placed})
+    assert getattr(together, {"mask": "brain"}.get(kind, kind)).sum() == pytest.approx(
+        getattr(known, {"mask": "brain"}.get(kind, kind)).sum()
+    )

@@ -83,7 +83,8 @@ def prepare_volumes(
         BadInput: If the sequences cannot be of one brain.
     """
     modalities = ordered(volumes)
-    _check_places(volumes)
+    masks = {"brain mask": mask, "lesion mask": lesion}
+    _check_places({**volumes, **{name: given for name, given in masks.items() if given is not None}})
     aligned = align(volumes, scans, mask=mask, lesion=lesion)
     reference, native = aligned.reference, volumes[aligned.reference]
     quality = {name: {"levels": float(levels(volumes[name].data))} for name in modalities}
@@ -154,7 +155,7 @@ def prepare_volumes(
 
 
 def _check_places(volumes: Mapping[str, Volume]) -> None:
-    """Refuse a sequence that does not say how it lies, beside others that do or have another grid."""
+    """Refuse a sequence or mask that does not say how it lies, beside others that do or have another grid."""
     for name, volume in volumes.items():
         if volume.is_lost and not all(v.is_lost and v.grid.same_as(volume.grid) for v in volumes.values()):
             raise BadInput(

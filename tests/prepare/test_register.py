@@ -92,3 +92,12 @@ def test_noise_has_little_information():
 def test_a_black_image_is_refused():
     with pytest.raises(BadInput, match="no voxel above 0"):
         register(replace(FIXED, data=np.zeros(SHAPE, np.float32)), FIXED, BRAIN)
+
+
+@pytest.mark.parametrize(("slices", "mm"), [(3, 5), (1, 5), (4, 1)])
+def test_a_partial_series_of_few_slices_is_registered_too(slices, mm):
+    """It cannot be smoothed along so few; a sequence that fits badly is for the measure of doubt to say."""
+    scanned = other_contrast(head(spacing=(1.5, 1.5, mm), shape=(80, 84, slices)))
+    found = register(scanned, FIXED, BRAIN)
+    assert np.isfinite(found.matrix).all()
+    assert np.isfinite(found.doubt)

@@ -33,6 +33,8 @@ BRIGHTEST = 0.99
 """Quantile of the positive voxels at which both images are clipped: a few bright vessels would take most bins."""
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Between the world of NIfTI and that of ITK."""
+FEWEST_TO_SMOOTH = 4
+"""Voxels along an axis that the recursive filter needs; a partial series may have fewer slices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +225,7 @@ def _coarser(image: sitk.Image, mm: float) -> sitk.Image:
     if (new < 1.01 * old).all():
         return image
     width = np.sqrt(new**2 - old**2) / 2.355
-    for axis in np.flatnonzero(width > 0.01 * old):
+    for axis in np.flatnonzero((width > 0.01 * old) & (size >= FEWEST_TO_SMOOTH)):
         smooth = sitk.RecursiveGaussianImageFilter()
         smooth.SetDirection(int(axis))
         smooth.SetSigma(float(width[axis]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_phantoms import brain, make_model, save, save_case
-from pmmsynth.case import Case
+from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
 from pmmsynth.infer import SavedModel, synthesize_cases
 from pmmsynth.infer.naming import sidecar_path
@@ -29,6 +29,15 @@ def case(tmp_path) -> Case:
 
 def run(model, case, out, targets="flair"):
     return synthesize_cases(model, [case], out, targets=targets, reporter=Reporter(quiet=True))
+
+
+def test_a_mask_of_a_sequence_that_is_no_source_is_refused_while_nothing_is_registered(model, case, tmp_path):
+    """T1 from T2 would be cut by a mask that lies where T1 does."""
+    raw = case.model_copy(update={"scans": Scans(registered=False)})
+    (failure,) = run(model, raw, tmp_path / "out", targets="t1").failures
+    assert "a brain mask of T1 to make T1 from T2; expected T1 among the sources" in failure.reason
+    assert run(model, raw, tmp_path / "out", targets="flair").exit_code == 0
+    assert run(model, case, tmp_path / "ready", targets="t1").exit_code == 0
 
 
 def put_folder(path: Path) -> None:

@@ -17,6 +17,7 @@ from pmmsynth.modality import Task, ordered, parse_modality
 from pmmsynth.model import ModelCard, load_model
 from pmmsynth.predict import predict
 from pmmsynth.prepare import Prepared, prepare_volumes, to_native
+from pmmsynth.prepare.align import reference_of
 from pmmsynth.prepare.quality import remarks, unfit
 from pmmsynth.store import Intensity
 from pmmsynth.volume import Volume, read_volume
@@ -152,6 +153,12 @@ class Synthesizer:
         made: dict[str, Synthesis] = {}
         for sources, together in _by_sources(tuple(volumes), targets).items():
             self._check(sources, together[0])
+            if brain and not self.scans.registered and (whole := reference_of(volumes)) not in sources:
+                raise BadInput(
+                    f"a brain mask of {whole} to make {'+'.join(together)} from {'+'.join(sources)}",
+                    f"{whole} among the sources, as they are not registered to it",
+                    "leave out that target or the mask, or register first",
+                )
             prepared = prepare_volumes(
                 {m: volumes[m] for m in sources},
                 matrix=self.card.matrix,

@@ -1,6 +1,6 @@
 """Sequences as they were scanned -> one brain mask and every sequence where it belongs in the reference's world."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,7 +57,7 @@ def align(
         BadInput: If there is no brain, or a sequence that fits nowhere.
     """
     names = ordered(volumes)
-    reference = next((m for m in REFERENCES if m in volumes), names[0])
+    reference = reference_of(names)
     fixed = volumes[reference]
     brain = _brain(fixed, reference, scans, mask)
     aligned = dict(volumes)
@@ -79,6 +79,12 @@ def align(
             if name != "ADC"
         }
     return Aligned(aligned, lesion, reference, brain, registrations)
+
+
+def reference_of(modalities: Iterable[str]) -> str:
+    """The sequence that stays where it is, of those given."""
+    names = ordered(modalities)
+    return next((m for m in REFERENCES if m in names), names[0])
 
 
 def _brain(fixed: Volume, reference: str, scans: Scans, mask: Volume | None) -> NDArray[np.bool_]:

@@ -276,6 +276,22 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     assert (path / "both").read_text() == "2"
 
 
+def test_every_file_of_a_folder_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    """Else a power cut right after leaves names of empty files."""
+    synced = []
+
+    def sync(handle):
+        synced.append(os.fstat(handle).st_ino)
+        assert not (tmp_path / "x").exists()
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with replacing_folder(tmp_path / "x") as temporary:
+        (temporary / "in").mkdir()
+        for name in ("a", "in/b"):
+            (temporary / name).write_bytes(b"1")
+    assert {(tmp_path / "x" / name).stat().st_ino for name in ("a", "in/b")} == set(synced)
+
+
 def test_a_failed_folder_keeps_the_old_one(tmp_path):
     path = tmp_path / "model"
     for old in (False, True):

@@ -55,6 +55,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         with naming(path, temporary):
             yield temporary
+            for file in filter(Path.is_file, temporary.rglob("*")):  # or a power cut leaves the name of an empty file
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
         if path.is_dir():
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)

@@ -163,3 +163,10 @@ def test_the_bias_field_is_taken_out():
     before, after = (v.data[brain].std() / v.data[brain].mean() for v in (biased, corrected))
     assert after < 0.4 * before
     assert corrected.data[brain].mean() == pytest.approx(biased.data[brain].mean(), rel=1e-4)
+
+
+def test_what_n4_cannot_work_on_is_bad_input_and_no_brain_is_left_as_it_is():
+    single = Volume(np.full((40, 44, 1), 100, np.float32), np.diag([2.0, 2, 5, 1]))
+    with pytest.raises(BadInput, match=r"N4 finds no field.* expected a volume of several slices"):
+        without_bias(single, single.data > 0)
+    assert without_bias(single, single.data > 1000) is single, "a sequence elsewhere: said by who compares their places"

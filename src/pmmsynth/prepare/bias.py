@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pmmsynth.errors import BadInput
 from pmmsynth.volume import Volume
 
 COARSE_MM = 4.0
@@ -18,8 +19,13 @@ def without_bias(volume: Volume, brain: NDArray[np.bool_]) -> Volume:
 
     Args:
         volume: Any sequence with a field to correct (not ADC: a ratio has none).
-        brain: On the grid of the volume.
+        brain: On the grid of the volume; where there is none of it, nothing is done.
+
+    Raises:
+        BadInput: If N4 cannot work on it, such as a single slice.
     """
+    if not brain.any():
+        return volume
     data = np.maximum(volume.data, 0)
     image, mask = (sitk.GetImageFromArray(np.ascontiguousarray(a.T)) for a in (data, brain.astype(np.uint8)))
     for one in (image, mask):
@@ -28,7 +34,15 @@ def without_bias(volume: Volume, brain: NDArray[np.bool_]) -> Volume:
     correct = sitk.N4BiasFieldCorrectionImageFilter()
     correct.SetNumberOfThreads(1)
     correct.SetMaximumNumberOfIterations(STEPS)
-    correct.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
+    try:
+        correct.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise BadInput(
+            f"{volume.path}: N4 finds no field ({reason})",
+            "a volume of several slices",
+            "leave that sequence out, or set bias_field = false",
+        ) from error
     field = np.exp(sitk.GetArrayFromImage(correct.GetLogBiasFieldAsImage(image)).T)
     corrected = data / np.maximum(field, 1e-3)
     corrected *= data[brain].mean() / max(float(corrected[brain].mean()), 1e-12)

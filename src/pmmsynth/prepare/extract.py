@@ -60,7 +60,7 @@ def extract_brain(volume: Volume, extractor: Extractor = "deepbet") -> NDArray[n
 def _deepbet(volume: Volume) -> NDArray[np.bool_]:
     try:
         _, mask, _ = _network().run(nib.Nifti1Image(volume.data, volume.affine))
-    except (AssertionError, ValueError) as error:  # nothing in the image is like a brain
+    except (AssertionError, ValueError, RuntimeError) as error:  # nothing in it is like a brain, or a single slice
         raise BadInput(
             f"{volume.path}: deepbet finds no brain ({' '.join(str(error).split())})",
             "an image of a head",

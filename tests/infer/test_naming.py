@@ -66,6 +66,7 @@ def test_the_name_of_single_files(inputs, subject, name):
         (["t1="], None, "expected MODALITY=PATH"),
         (["=t1.nii.gz"], None, "found modality ''"),
         (["t1=a", "T1w=b"], None, "found T1 twice"),
+        (["t2=sub-1_desc-synth_T2w.nii.gz"], None, "found a synthetic image given as T2, sub-1_desc-synth_T2w.nii.gz"),
         (["t1=a"], "/", "found --subject /; expected letters and digits"),
         (["t1=a"], "a" * 201, "expected a short label; choose one with --subject"),
     ],

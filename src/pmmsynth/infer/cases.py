@@ -20,6 +20,7 @@ from pmmsynth.infer.saved import SavedModel
 from pmmsynth.infer.sidecar import preparation, sidecar
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import UNKNOWN
+from pmmsynth.intake.files import SYNTHETIC
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
@@ -44,6 +45,10 @@ def case_of_inputs(inputs: Iterable[str], subject: str | None = None) -> Case:
         if not equals or not path:
             raise UsageError(f"found --input {pair}; expected MODALITY=PATH; write for example --input t1=t1.nii.gz")
         modality = parse_modality(name)
+        if SYNTHETIC in Path(path).name:
+            raise UsageError(
+                f"found a synthetic image given as {modality}, {path}; expected an acquired one; leave it out"
+            )
         if modality in images:
             raise UsageError(f"found {modality} twice; expected each modality once; leave one out")
         images[modality] = Path(path)

@@ -210,7 +210,8 @@ def bars(found: Sequence[Group]) -> Figure:
     axes[0].set_ylabel("Dice")
     handles, labels = axes[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+        columns = len(labels) if len(regions) > 1 else 2  # one panel is narrower than all names
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return figure
 
 

@@ -160,6 +160,23 @@ def test_a_case_is_kept_when_the_machine_fails_not_its_files(three, tmp_path, mo
     assert run(three).exit_code == 0
 
 
+def test_a_case_is_kept_when_its_files_go_away_in_the_middle_of_a_run(three, tmp_path, monkeypatch):
+    run(three)
+    before, path = state(tmp_path / "store"), tmp_path / "glioma/case0/t1.nii.gz"
+    content, honest = path.read_bytes(), pipeline.digests_of
+
+    def drop(images, masks):
+        path.unlink(missing_ok=True)
+        return honest(images, masks)
+
+    monkeypatch.setattr(pipeline, "digests_of", drop)
+    assert run(three).exit_code == 5
+    assert state(tmp_path / "store") == before
+    monkeypatch.undo()
+    path.write_bytes(content)
+    assert run(three).exit_code == 0
+
+
 def test_leftovers_and_copies_beside_the_cases_do_not_count_twice(three, tmp_path):
     run(three)
     case = tmp_path / "store/glioma/case0"

@@ -135,8 +135,10 @@ def _prepare(
         cluster=cluster,
         reporter=reporter,
     )
+    files = {f"{c.dataset}/{c.id}": [*c.images.values(), c.brain, c.lesion] for c in manifest.cases}
     for failure in outcome.failures:
-        if failure.is_input:  # whatever is there is of other files; after a full disk it may well be of these
+        there = all(path.is_file() for path in files[failure.name] if path)  # they were, when the cases were listed
+        if failure.is_input and there:  # what is in the store is of other files; else it may well be of these
             _remove_case(out / failure.name)
     _note_failures(out, manifest, {failure.name: failure.reason for failure in outcome.failures})
     sweep(out)  # what lost processes left

@@ -192,7 +192,7 @@ def series_under(root: Path) -> tuple[list[Series], list[Path]]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """All files but the index, and links to nothing."""
+    """All files but the index; links to nothing too, which are named later."""
     yield from (p for p in all_under(root) if p.name.upper() != "DICOMDIR" and (p.is_file() or not p.exists()))
 
 

@@ -92,7 +92,7 @@ def runs(store: Store, out: Path, name: str, epochs: int, seed: int, reporter: R
     folders = []
     for part in parts:
         folder = run_folder(out / f"seed{seed}", name) / "-".join(part or ("all",))
-        train(Store(store.root, part), folder, config, reporter=reporter)
+        train(replace(store, only=part), folder, config, reporter=reporter)
         folders.append(folder)
     reporter.say(f"{name}: {clock(sum(map(seconds, folders)))} of training")
     return folders

@@ -118,6 +118,8 @@ class Train(Verb):
     """The run folder."""
     dataset: UseAppendAction[tuple[str, ...]] = ()
     """Train on this dataset alone, or on several, each given once; all if none is given."""
+    fold: str | None = None
+    """Cross-validation: 0/3 holds out the first of three parts of the training patients; evaluate --fold scores it."""
     method: str = "PMM-Synth"
     """What to train: PMM-Synth or a method it is compared with."""
     preset: Literal["paper", "small", "tiny"] = "small"
@@ -144,7 +146,7 @@ class Train(Verb):
     """Print the settings and the plan, do nothing."""
 
     def run(self) -> int:
-        from pmmsynth.store import Store
+        from pmmsynth.store import Fold, Store
         from pmmsynth.train import PRESETS, TrainConfig, describe, launch, train
 
         if self.devices < 1:
@@ -153,7 +155,7 @@ class Train(Verb):
         names = ("constant_epochs", "batch_size", "learning_rate", "precision", "seed")
         chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         config = (base if self.epochs is None else base.lasting(self.epochs)).changed(**chosen)
-        store = Store(self.store, self.dataset)
+        store = Store(self.store, self.dataset, Fold.parse(self.fold) if self.fold else None)
         if self.dry_run:
             self.reporter.say(describe(store, config.resolved(), processes=self.devices))
             return 0
@@ -277,6 +279,8 @@ class Evaluate(Verb):
     """paper, grid (every source set to every target), or tasks such as "T1->T1C, T1+T2->FLAIR"."""
     split: Literal["train", "val", "test"] = "test"
     """Which cases."""
+    fold: str | None = None
+    """Instead of the test cases those training patients that train --fold held out."""
     device: str = "auto"
     """auto, cpu or cuda."""
     overwrite: bool = False
@@ -284,9 +288,9 @@ class Evaluate(Verb):
 
     def run(self) -> int:
         from pmmsynth.evaluate import evaluate, methods_of
-        from pmmsynth.store import Store
+        from pmmsynth.store import Fold, Store
 
-        store = Store(self.store)
+        store = Store(self.store, fold=Fold.parse(self.fold) if self.fold else None)
         return evaluate(
             store,
             methods_of(self.model, store, self.device),

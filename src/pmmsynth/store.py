@@ -1,7 +1,7 @@
 """The prepared store: `store/<dataset>/<case>/` with memory-mapped arrays and a `case.json` beside them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -229,16 +229,47 @@ def check_datasets(pairs: Sequence[tuple[int, str]]) -> None:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One of several parts of the training patients, held out for cross-validation.
+
+    Attributes:
+        number: From 0.
+        count: How many parts there are; 2 or more.
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.count or self.count < 2:
+            raise UsageError(f"found fold {self}; expected such as 0/3, 1/3 or 2/3; correct it")
+
+    @classmethod
+    def parse(cls, text: str) -> "Fold":
+        """From "0/3"; UsageError if it is none."""
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal()):
+            raise UsageError(f"found fold {text!r}; expected such as 0/3, 1/3 or 2/3; correct it")
+        return cls(int(number), int(count))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+@dataclass(frozen=True)
 class Store:
     """A folder of prepared cases.
 
     Args:
         root: What `prepare` wrote.
         only: Names of the datasets to take, the others are left aside; none means all.
+        fold: For cross-validation: these training patients are the test cases, and the true test cases are left aside.
+            In each dataset every `count`-th patient by name; a dataset's only one stays in training.
     """
 
     root: Path
     only: tuple[str, ...] = ()
+    fold: Fold | None = None
 
     @cached_property
     def record(self) -> StoreRecord:
@@ -271,8 +302,26 @@ class Store:
                 for folder in sorted(p.parent for p in (self.root / entry.name).glob(f"[!.]*/{RECORD}")):
                     case = read_case(folder)
                     self._check(case, entry.name)
+                    if self.fold and case.record.split == "test":
+                        continue
+                    if self.fold and case.record.subject in self._held_out:
+                        case = replace(case, record=case.record.model_copy(update={"split": "test"}))
                     if split in (None, case.record.split):
                         yield case
+
+    @cached_property
+    def _held_out(self) -> frozenset[str]:
+        """Subjects of the fold, whatever datasets are taken: who is in several is held out of all or none."""
+        if not self.fold:
+            return frozenset()
+        whole, placed, held = Store(self.root), set[str](), set[str]()
+        for entry in whole.record.datasets:
+            subjects = {case.record.subject for case in whole.cases("train", entry.name)}
+            new = sorted(subjects - placed)
+            placed |= subjects
+            if len(subjects) > 1:
+                held.update(new[self.fold.number :: self.fold.count])
+        return frozenset(held)
 
     def _check(self, case: PreparedCase, dataset: str) -> None:
         found, matrix = case.record, self.record.matrix

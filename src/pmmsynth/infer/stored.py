@@ -32,7 +32,8 @@ class StoredMethod:
         """Find the model of every dataset of the store, trained on slices like the store's.
 
         Raises:
-            UsageError: If models and store do not fit together: other slices, a dataset of none or of several models.
+            UsageError: If models and store do not fit together: other slices, a dataset of none or of several models,
+                training cases that the store's fold holds out.
         """
         theirs = store.record.matrix, store.record.inplane_mm
         for model in models:
@@ -42,6 +43,11 @@ class StoredMethod:
                     f"found a model for {ours[0]} pixels of {ours[1]:g} mm and a store of {theirs[0]} pixels of "
                     f"{theirs[1]:g} mm; expected the same; prepare a store with --matrix {ours[0]} --inplane-mm "
                     f"{ours[1]:g}"
+                )
+            if store.fold and model.card.training.get("fold") != str(store.fold):
+                raise UsageError(
+                    f"found a model that learned from cases of fold {store.fold}; expected one trained with --fold "
+                    f"{store.fold}; choose that one"
                 )
         return cls({entry.name: _of_dataset(models, entry.name) for entry in store.record.datasets})
 

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class Source:
             reporter.warn(f"{len(cases)} cases: a sitting then lacks some of the {len(SETS)} sets", cases=len(cases))
         names = tuple(dict.fromkeys(case.record.dataset for case in cases))
         made_in_full = Synthesizer.load(model, precision="float32")  # bf16 has steps of its own, which would tell
-        method = Method.of([made_in_full], [model], Store(store.root, names))
+        method = Method.of([made_in_full], [model], replace(store, only=names))
         for task in (Task(shown.real, target) for shown in SETS for target in shown.synthesized):
             if unable := [name for name in names if not method.can(task, name)]:
                 raise UsageError(

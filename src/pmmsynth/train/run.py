@@ -66,7 +66,8 @@ def training_card(store: Store, config: TrainConfig) -> ModelCard:
             "cases": dict(cases),
             "data_sha256": data_digest(store),
             "software": _software(),
-        },
+        }
+        | ({"fold": str(store.fold)} if store.fold else {}),
     )
 
 

@@ -24,6 +24,8 @@ MOST_VOXELS, MOST_HEADER = 2**31, 2**24
 """Bytes before compression, and of the voxels as 32-bit numbers; a brain at 0.25 mm fits."""
 MOST_AFTER = 2**12
 """Bytes after the voxels, less than what somebody may have wanted to say with them."""
+MARK = "SYNTHETIC"
+"""How the description in the header of a synthetic image begins."""
 LEAST_SPACING, MOST_SPACING, MOST_MM, MOST_VALUE = 0.004, 100, 1e4, 1e30
 """In mm, of a voxel, and from the origin of the world to the first one; and of its value, as of its inverse."""
 
@@ -97,6 +99,15 @@ def read_volume(path: Path, *, constant_ok: bool = False) -> Volume:
         data = _voxels(header, start, file)
     _check_values(path, data, constant_ok)
     return Volume(data, affine, header, path)
+
+
+def read_sequence(path: Path) -> Volume:
+    """As `read_volume`, of an image that was acquired. Raises BadInput, also where the header says it is synthetic."""
+    volume = read_volume(path)
+    if volume.header["descrip"].item().startswith(MARK.encode()):
+        said = f"{path}: a synthetic image, as its header says"
+        raise BadInput(said, "an acquired one", "leave it out")
+    return volume
 
 
 def shape_of(path: Path) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import pytest
 from dicom_phantoms import voxels, write_classic
 from model_phantoms import CENTRE, affine_for, brain, save, save_case
 from pmmsynth.cli import main
+from pmmsynth.volume import read_volume, write_volume
 
 ELSEWHERE = CENTRE + np.array([1, 2, 0])
 FAR = affine_for()
@@ -50,6 +51,10 @@ WRONG = {
     "constant": (lambda p: save(p, np.full_like(brain("T2"), 3)), "every voxel is 3"),
     "cut": (lambda p: p.write_bytes(p.read_bytes()[:1000]), "not readable"),
     "4-D": (lambda p: nib.save(nib.Nifti1Image(np.ones((9, 9, 9, 2)), np.eye(4)), p), "4-D"),
+    "synthetic": (
+        lambda p: write_volume(p, brain("T2"), read_volume(p), "SYNTHETIC T2, not acquired"),
+        "a synthetic image",
+    ),
     "far away": (
         lambda p: save(p, brain("T2", centre=ELSEWHERE), FAR),
         "no overlap",

@@ -189,6 +189,20 @@ def test_the_volume_says_it_is_synthetic_and_holds_what_the_model_made(model, ca
     np.testing.assert_array_equal(got.get_fdata(), direct.volume.data)
 
 
+def test_a_synthetic_volume_is_no_source_under_whatever_name(model, cases, tmp_path):
+    run(model, find_cases(cases)[:1], tmp_path / "out", targets="t1c")
+    made = tmp_path / "out/sub-01/ses-1/anat/sub-01_ses-1_ce-gadolinium_desc-synth_T1w.nii.gz"
+    renamed = made.rename(tmp_path / "t1c.nii.gz")
+    case = case_of_inputs([f"t1c={renamed}"], "someone")
+    (failure,) = run(model, [case], tmp_path / "second", targets="t1").failures
+    assert failure.reason == (
+        f"found {renamed}: a synthetic image, as its header says; expected an acquired one; leave it out"
+    )
+    with pytest.raises(BadInput, match="a synthetic image"):
+        model.load().synthesize(t1c=renamed, dataset="A", targets="t1")
+    assert not list((tmp_path / "second").rglob("*.nii.gz"))
+
+
 # --- again ----------------------------------------------------------------------------------------------------------
 
 

@@ -167,6 +167,7 @@ HEADERS: dict[str, tuple[Spoil, str]] = {
     "offset-nan": (header(vox_offset=np.nan), "says its voxels begin at byte nan"),
     "offset-without-end": (header(vox_offset=1e30), r"says its voxels begin at byte 1e\+30"),
     "offset-in-voxels": (header(vox_offset=4000), r"ends after \d+ of \d+ bytes"),
+    "synthetic": (header(descrip=b"SYNTHETIC T2 by pmmsynth"), r"t2\.nii\.gz: a synthetic image, as its header says"),
     "slope-infinite": (header(scl_slope=np.inf), "says its values are scaled by inf"),
     "intercept-nan": (header(scl_slope=2, scl_inter=np.nan), "Valid slope but invalid intercept nan"),
     "slope-beyond-float": (header(scl_slope=3e38), rf"{np.count_nonzero(BRAIN)} NaN or infinite voxels"),

@@ -11,7 +11,7 @@ from pmmsynth.errors import BadInput
 from pmmsynth.prepare import prepare_volumes
 from pmmsynth.prepare.brain import brain_mask
 from pmmsynth.prepare.quality import remarks, unplaced
-from pmmsynth.volume import Volume, read_volume
+from pmmsynth.volume import Volume, read_sequence, read_volume
 
 MATRIX, INPLANE_MM = 128, 2.0
 """Of the quick preparation that tells whether sequences fit together."""
@@ -82,7 +82,7 @@ def look(task: Look) -> Findings:
     masks = {}
     for name, mask in (("brain", case.brain), ("lesion", case.lesion)):
         if mask is not None:
-            file, volume = _read(name, mask, task.told_by, constant_ok=True)
+            file, volume = _read(name, mask, task.told_by, is_mask=True)
             files.append(file)
             masks[name] = volume
     problems, notes = list(_duplicates(files)), list(case.remarks)
@@ -95,13 +95,13 @@ def look(task: Look) -> Findings:
     return Findings(case.dataset, case.id, tuple(files), missing, tuple(problems), tuple(dict.fromkeys(notes)))
 
 
-def _read(name: str, path: Path, told_by: str, *, constant_ok: bool = False) -> tuple[File, Volume | None]:
+def _read(name: str, path: Path, told_by: str, *, is_mask: bool = False) -> tuple[File, Volume | None]:
     try:
-        volume = read_volume(path, constant_ok=constant_ok)
+        volume = read_volume(path, constant_ok=True) if is_mask else read_sequence(path)
     except BadInput as error:
         found = error.found.removeprefix(f"{path}: ")
         return File(name, str(path), told_by, problem=f"{found}; {error.remedy}"), None
-    digest = "" if constant_ok else hashlib.sha256(volume.data.tobytes()).hexdigest()
+    digest = "" if is_mask else hashlib.sha256(volume.data.tobytes()).hexdigest()
     return File(name, str(path), told_by, volume.grid.described(), digest=digest), volume
 
 

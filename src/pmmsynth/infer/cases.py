@@ -24,7 +24,7 @@ from pmmsynth.intake.files import SYNTHETIC
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
-from pmmsynth.volume import digests_of, read_volume, write_volume
+from pmmsynth.volume import MARK, digests_of, read_sequence, read_volume, write_volume
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _write(
         _check_same(paths[target], {m: digests[m] for m in case.images if m != target}, mask, model, style)
     remarks: dict[str, None] = {}
     if missing:
-        volumes = {m: read_volume(path) for m, path in case.images.items()}
+        volumes = {m: read_sequence(path) for m, path in case.images.items()}
         names = {m: path.name for m, path in case.images.items()}
         how = "by --dataset" if dataset else "by the manifest"
         brain = read_volume(case.brain) if case.brain else None
@@ -222,7 +222,7 @@ def _write(
                 replacing(sidecar_path(paths[target])) as beside,
             ):  # beside comes first
                 write_json(beside, sidecar(made, model, digests, names, how, mask))
-                text = f"SYNTHETIC {target} by pmmsynth {version('pmmsynth')}, not acquired"
+                text = f"{MARK} {target} by pmmsynth {version('pmmsynth')}, not acquired"
                 write_volume(image, made.volume.data, made.volume, text)
                 paths[target].unlink(missing_ok=True)  # never an old image beside a new sidecar
             remarks |= dict.fromkeys(made.remarks)

@@ -20,7 +20,7 @@ from pmmsynth.prepare import Prepared, prepare_volumes, to_native
 from pmmsynth.prepare.align import reference_of
 from pmmsynth.prepare.quality import remarks, unfit
 from pmmsynth.store import Intensity
-from pmmsynth.volume import Volume, read_volume
+from pmmsynth.volume import Volume, read_sequence
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Synthesizer:
             UsageError: If a name is unknown to the model, or nothing is left to make a target from.
         """
         volumes = {
-            parse_modality(name): value if isinstance(value, Volume) else read_volume(Path(value))
+            parse_modality(name): value if isinstance(value, Volume) else read_sequence(Path(value))
             for name, value in sequences.items()
         }
         if len(volumes) != len(sequences):

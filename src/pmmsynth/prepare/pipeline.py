@@ -39,7 +39,7 @@ from pmmsynth.store import (
     read_case,
     write_case,
 )
-from pmmsynth.volume import digests_of, read_volume
+from pmmsynth.volume import digests_of, read_sequence, read_volume
 
 RECIPE = 4
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
@@ -283,7 +283,7 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         _judged(review, chosen, out)
         if old and (old.record.inputs, old.record.lesion_labels) == (inputs, case.tissues):
             return _Done(_relabelled(old, case), is_new=False)
-    volumes = {name: read_volume(path) for name, path in case.images.items()}
+    volumes = {name: read_sequence(path) for name, path in case.images.items()}
     prepared = prepare_volumes(
         volumes,
         matrix=chosen.matrix,

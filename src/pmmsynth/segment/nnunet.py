@@ -20,7 +20,7 @@ from pmmsynth.segment.regions import REGIONS, TISSUES, Target, regions_of
 from pmmsynth.segment.score import check_task, inputs
 from pmmsynth.segment.slices import brain_slices, marked_cases
 from pmmsynth.store import PreparedCase, Store
-from pmmsynth.volume import Volume, write_volume
+from pmmsynth.volume import MARK, Volume, write_volume
 
 FOLDERS = {"train": ("imagesTr", "labelsTr"), "val": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 """nnU-Net splits its training cases itself."""
@@ -121,7 +121,7 @@ def _write(
     whole = np.zeros((len(channels), *reversed(record.prepared.shape)), np.float32)
     whole[:, positions] = images.numpy().transpose(1, 0, 2, 3)
     for number, volume in enumerate(whole):
-        mark = f"SYNTHETIC {synthesized} by pmmsynth, not acquired; {MADE_BY}"
+        mark = f"{MARK} {synthesized} by pmmsynth, not acquired; {MADE_BY}"
         what = mark if channels[number] == synthesized else MADE_BY
         _save(image_folder / f"{name}_{number:04d}.nii.gz", volume, case, what)
     depth = regions_of(case, target).sum(axis=0).astype(np.uint8)

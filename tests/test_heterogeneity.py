@@ -6,6 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from phantoms import make_store
+from pmmsynth.evaluate import read_scores
+from pmmsynth.train import tiny
 from score_rows import score_row
 
 SCRIPTS = Path(__file__).parents[1] / "experiments"
@@ -52,3 +55,28 @@ def test_gains_are_differences_of_means() -> None:
         [" +0.25 ", " +0.25 "],
         [" +1.25 ", " +1.25 "],
     ]
+
+
+def test_real_patients_are_scored_by_what_learned_from_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import heterogeneity_real
+
+    monkeypatch.setattr(heterogeneity_real, "small", tiny)
+    table = [*[("train", ["T1", "T2", "T1C", "FLAIR"])] * 2, ("val", ["T1", "FLAIR"]), ("test", ["T1", "FLAIR"])]
+    store = make_store(tmp_path / "store", {"A": table, "B": table}, slices=4)
+    monkeypatch.setattr(heterogeneity_real, "__file__", str(tmp_path / "page.py"))
+    (tmp_path / "page.md").write_text("By hand.\n")
+    page = tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    heterogeneity_real.main(store.root, tmp_path / "out", page, folds=2, epochs=1)
+    written = page.read_text()
+    assert written.startswith("By hand.\n\n## Results\n\n4 patients in 2 folds, each network")
+    assert [line for line in written.splitlines() if line.startswith("| T2->FLAIR | 4 |")]
+    files = [tmp_path / "out" / f"fold{number}" / "scores.jsonl" for number in range(2)]
+    for number, path in enumerate(files):
+        rows = read_scores(path)
+        assert {(r.dataset, r.case) for r in rows} == {("A", f"case0{number}"), ("B", f"case0{number}")}
+        assert {r.method for r in rows} == {"own fit", "pooled fit", "w/o PFM", "PMM-Synth", "another dataset"}
+    before = [path.read_bytes() for path in files]
+    heterogeneity_real.main(store.root, tmp_path / "out", page, folds=2, epochs=1)
+    assert [path.read_bytes() for path in files] == before
+    assert page.read_text() == written

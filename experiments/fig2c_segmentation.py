@@ -1,8 +1,9 @@
 """Do synthesized sequences help to find lesions (Fig. 2c)? Trains and evaluates what is missing, then table and bars.
 
 For each sequence: all real; that one synthesized from the others, for the same network; a network trained without it.
-Besides, the first two for a network that learned from synthesized sequences too and is told which they are. Of several
-seeds the scores of each case are averaged.
+Besides, the first two for a network that learned from synthesized sequences too and is told which they are; with
+--folds each training case is synthesized for it by a model that did not learn from this case. Of several seeds the
+scores of each case are averaged.
 
 Usage: python experiments/fig2c_segmentation.py STORE RUN OUT --target glioma
        python experiments/fig2c_segmentation.py STORE RUN OUT --target lesion --dataset ISLES
@@ -36,7 +37,9 @@ def main(
     out: Positional[Path],
     target: Target = "glioma",
     dataset: UseAppendAction[tuple[str, ...]] = (),
+    folds: UseAppendAction[tuple[Path, ...]] = (),
     steps: int = 1000,
+    mixed_steps: int | None = None,
     width: int = 32,
     seeds: tuple[int, ...] = (0,),
     split: Split = "test",
@@ -51,7 +54,9 @@ def main(
             split.
         target: What is segmented.
         dataset: Only these datasets of the store.
+        folds: Run folders of pmmsynth train --fold, one per fold, to mix in; without them the model itself.
         steps: Of each network.
+        mixed_steps: Of the mixed one, which does the work of all the others, if it has more.
         width: Of each network.
         seeds: Of the networks; each seed has its own.
         split: Which cases count; `val` to choose by.
@@ -65,9 +70,11 @@ def main(
         folder = out / f"seed{seed}"
         rows = folder / f"{split}.jsonl"
         for left_out, name in plan:
-            config = SegmentConfig(target=target, left_out=left_out, steps=steps, width=width, seed=seed)
-            synthesis = model if name == "mixed" else None
-            train_segmenter(cohort, folder / name, config, model=synthesis, reporter=reporter)
+            mixes = name == "mixed"
+            budget = mixed_steps or steps if mixes else steps
+            config = SegmentConfig(target=target, left_out=left_out, steps=budget, width=width, seed=seed)
+            synthesis = (folds or [model]) if mixes else []
+            train_segmenter(cohort, folder / name, config, models=synthesis, reporter=reporter)
             evaluate_segmenter(cohort, folder / name, rows, split=split, reporter=reporter)
         for name in names:
             for network in ("full", "mixed"):
@@ -81,7 +88,8 @@ def main(
         with replacing(page.parent / "figures" / f"{page.stem}.png") as figure:
             shutil.copyfile(out / split / "segmentation.png", figure)
         text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
-        what = f"{steps} steps of each network, width {width}, {said(seeds)}."
+        mixed = f", {mixed_steps} of the mixed one" if mixed_steps else ""
+        what = f"{steps} steps of each network{mixed}, width {width}, {said(seeds)}."
         write_text(page, f"{text}\n\n## Results\n\n{what} {table}\n![bars](figures/{page.stem}.png)\n")
 
 

@@ -304,13 +304,13 @@ class Store:
                     self._check(case, entry.name)
                     if self.fold and case.record.split == "test":
                         continue
-                    if self.fold and case.record.subject in self._held_out:
+                    if self.fold and case.record.subject in self.held_out:
                         case = replace(case, record=case.record.model_copy(update={"split": "test"}))
                     if split in (None, case.record.split):
                         yield case
 
     @cached_property
-    def _held_out(self) -> frozenset[str]:
+    def held_out(self) -> frozenset[str]:
         """Subjects of the fold, whatever datasets are taken: who is in several is held out of all or none."""
         if not self.fold:
             return frozenset()

@@ -12,11 +12,13 @@ from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
 from pmmsynth.nets.pmm import PMMSynthArchitecture
 from pmmsynth.segment import mixing, score, slices
-from pmmsynth.segment.mixing import synthesize_training
+from pmmsynth.segment.mixing import Synthesis, synthesize_training
 from pmmsynth.segment.score import check_task, evaluate_segmenter, inputs
 from pmmsynth.segment.segmenter import load_segmenter
 from pmmsynth.segment.slices import TrainingSlices, stack, told_apart
 from pmmsynth.segment.train import train_segmenter
+from pmmsynth.store import Fold, Store
+from pmmsynth.train.run import data_digest
 from segment_phantoms import NAMES, TINY
 
 WIDER = PMMSynthArchitecture(width=6, residual_blocks=1, embedding=8)
@@ -32,10 +34,15 @@ def method(model, gliomas):
     return Method.of([Synthesizer.load(model)], [model], gliomas)
 
 
-def test_made_as_for_a_segmenter_that_is_scored(gliomas, method, tmp_path, quiet):
+@pytest.fixture
+def synthesis(model, gliomas):
+    return Synthesis.of([model], gliomas)
+
+
+def test_made_as_for_a_segmenter_that_is_scored(gliomas, method, synthesis, tmp_path, quiet):
     """Each sequence is what `inputs` gives in its scenario; the slice without brain stays 0."""
     cases = list(gliomas.cases("train"))
-    made = synthesize_training(cases, NAMES, method, tmp_path, quiet)
+    made = synthesize_training(cases, NAMES, synthesis, tmp_path, quiet)
     assert [m.shape for m in made] == [(4, 6, 48, 48)] * 3
     for case, images in zip(cases, made, strict=True):
         for channel, name in enumerate(NAMES):
@@ -45,22 +52,63 @@ def test_made_as_for_a_segmenter_that_is_scored(gliomas, method, tmp_path, quiet
         assert not images[:, 5].any()
 
 
-def test_what_is_there_is_not_made_again(gliomas, method, tmp_path, quiet, monkeypatch):
+def test_what_is_there_is_not_made_again(gliomas, synthesis, tmp_path, quiet, monkeypatch):
     cases = list(gliomas.cases("train"))
-    before = synthesize_training(cases, NAMES, method, tmp_path, quiet)
+    before = synthesize_training(cases, NAMES, synthesis, tmp_path, quiet)
     (tmp_path / "B" / "B0.npy").unlink()
     asked = []
     honest = mixing.synthesized
     monkeypatch.setattr(mixing, "synthesized", lambda case, *a: asked.append(case.record.case) or honest(case, *a))
-    after = synthesize_training(cases, NAMES, method, tmp_path, quiet)
+    after = synthesize_training(cases, NAMES, synthesis, tmp_path, quiet)
     assert asked == ["B0"]
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 
+def make_fold(folder, gliomas, fold, **changes):
+    """A model that says it was trained on the other cases of the store."""
+    digest = data_digest(Store(gliomas.root, ("A", "B"), Fold.parse(fold)))
+    training = {"fold": fold, "data_sha256": digest, **changes}
+    wide = PMMSynthArchitecture(width=4 + 2 * int(fold[0]), residual_blocks=1, embedding=8)
+    return make_model(folder, architecture=wide, training=training)
+
+
+def test_a_case_is_made_by_the_model_that_did_not_learn_from_it(gliomas, tmp_path, quiet):
+    folders = [make_fold(tmp_path / fold, gliomas, f"{fold}/2") for fold in "01"]
+    one, other = (Method.of([Synthesizer.load(folder)], [folder], gliomas) for folder in folders)
+    cases = {case.record.case: case for case in gliomas.cases("train")}
+    for given in (folders, folders[::-1]):
+        made = synthesize_training(
+            list(cases.values()), NAMES, Synthesis.of(given, gliomas), tmp_path / given[0].name, quiet
+        )
+        for (name, case), images in zip(cases.items(), made, strict=True):
+            stranger = {"A0": one, "A1": other}.get(name, one if given is folders else other)  # B has one patient
+            assert np.array_equal(images, mixing.synthesized(case, NAMES, stranger)), name
+    first = train_segmenter(gliomas, tmp_path / "run", TINY, models=folders, reporter=quiet)
+    assert load_segmenter(first)[1].synthesis not in (one.digest, other.digest)
+    assert train_segmenter(gliomas, tmp_path / "run", TINY, models=folders, reporter=quiet) == first
+    with pytest.raises(UsageError, match="another synthesis model"):
+        train_segmenter(gliomas, tmp_path / "run", TINY, models=folders[:1], reporter=quiet)
+
+
+def test_models_that_are_not_all_folds_of_the_store_are_refused(gliomas, model, tmp_path):
+    one, two, three = (make_fold(tmp_path / fold.replace("/", "of"), gliomas, fold) for fold in ("0/2", "1/2", "1/3"))
+    elsewhere = make_fold(tmp_path / "elsewhere", gliomas, "1/2", data_sha256="of other cases")
+    for given, said in (
+        ([one, one], "of folds 0/2, 0/2; expected 0/2, 1/2"),
+        ([one, three], "of folds 0/2, 1/3; expected 0/2, 1/2"),
+        ([one, model], "of folds 0/2, none; expected 0/2, 1/2"),
+        ([one, two, three], "expected 0/3, 1/3, 2/3"),
+        ([one, elsewhere], "of fold 1/2 of other cases"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            Synthesis.of(given, gliomas)
+    assert len(Synthesis.of([two, one], gliomas).methods) == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"half", "another shape"])
-def test_a_damaged_file_is_named(gliomas, method, tmp_path, quiet, damage):
+def test_a_damaged_file_is_named(gliomas, synthesis, tmp_path, quiet, damage):
     cases = list(gliomas.cases("train"))
-    synthesize_training(cases, NAMES, method, tmp_path, quiet)
+    synthesize_training(cases, NAMES, synthesis, tmp_path, quiet)
     path = tmp_path / "A" / "A1.npy"
     if damage == b"half":
         path.write_bytes(path.read_bytes()[:5000])
@@ -69,7 +117,7 @@ def test_a_damaged_file_is_named(gliomas, method, tmp_path, quiet, damage):
     else:
         np.save(path, np.zeros((3, 6, 48, 48), np.float16))
     with pytest.raises(BadInput, match=r"A1\.npy: .*remove it"):
-        synthesize_training(cases, NAMES, method, tmp_path, quiet)
+        synthesize_training(cases, NAMES, synthesis, tmp_path, quiet)
 
 
 def test_half_of_the_slices_have_one_sequence_synthesized(gliomas, monkeypatch):
@@ -99,7 +147,7 @@ def test_what_is_synthesized_comes_again_in_a_channel_of_its_own():
 
 def test_scored_as_it_was_taught(gliomas, model, tmp_path, quiet, monkeypatch):
     """A synthesized sequence, and no other, is in its own channel too."""
-    folder = train_segmenter(gliomas, tmp_path / "mixed", TINY, model=model, reporter=quiet)
+    folder = train_segmenter(gliomas, tmp_path / "mixed", TINY, models=[model], reporter=quiet)
     seen = []
     monkeypatch.setattr(score, "segment", lambda network, images: seen.append(images) or images[:, :3] > 2)
     evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", reporter=quiet)
@@ -111,7 +159,7 @@ def test_scored_as_it_was_taught(gliomas, model, tmp_path, quiet, monkeypatch):
 
 
 def test_the_run_knows_its_model(gliomas, model, method, tmp_path, quiet):
-    folder = train_segmenter(gliomas, tmp_path / "mixed", TINY, model=model, reporter=quiet)
+    folder = train_segmenter(gliomas, tmp_path / "mixed", TINY, models=[model], reporter=quiet)
     assert load_segmenter(folder)[1].synthesis == method.digest
     rows = evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", reporter=quiet)
     rows = evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", model=model, left_out="T2", reporter=quiet)
@@ -120,17 +168,17 @@ def test_the_run_knows_its_model(gliomas, model, method, tmp_path, quiet):
     assert load_segmenter(plain)[1].synthesis == ""
     assert load_segmenter(plain)[1].weights_sha256 != load_segmenter(folder)[1].weights_sha256
     for out, other in (
-        ("mixed", None),
-        ("plain", model),
-        ("mixed", make_model(tmp_path / "other", architecture=WIDER)),
+        ("mixed", []),
+        ("plain", [model]),
+        ("mixed", [make_model(tmp_path / "other", architecture=WIDER)]),
     ):
         with pytest.raises(UsageError, match="another synthesis model"):
-            train_segmenter(gliomas, tmp_path / out, TINY, model=other, reporter=quiet)
+            train_segmenter(gliomas, tmp_path / out, TINY, models=other, reporter=quiet)
 
 
 def test_refusals(gliomas, model, method, tmp_path, quiet):
     with pytest.raises(UsageError, match="--model and --left-out"):
-        train_segmenter(gliomas, tmp_path / "run", replace(TINY, left_out="T2"), model=model, reporter=quiet)
+        train_segmenter(gliomas, tmp_path / "run", replace(TINY, left_out="T2"), models=[model], reporter=quiet)
     part = replace(method, tasks={"A": {"T1+T2+T1C->FLAIR"}, "B": set()})
     check_task([case for case in gliomas.cases("train") if case.record.dataset == "A"], NAMES, "FLAIR", part)
     for name, dataset in (("FLAIR", "B"), ("T1", "A")):

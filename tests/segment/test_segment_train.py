@@ -106,15 +106,15 @@ def kill() -> None:
 def test_a_killed_training_ends_as_an_unbroken_one(gliomas, tmp_path, quiet, monkeypatch, mixed):
     model = make_model(tmp_path / "synthesis") if mixed else None
     config = replace(TINY, steps=6, checkpoint_seconds=1e-9)  # after every step
-    whole = train_segmenter(gliomas, tmp_path / "whole", config, model=model, reporter=quiet)
+    whole = train_segmenter(gliomas, tmp_path / "whole", config, models=[model] if model else [], reporter=quiet)
     with monkeypatch.context() as patched:
         interrupt(patched, 4, kill)
         with pytest.raises(Killed):
-            train_segmenter(gliomas, tmp_path / "broken", config, model=model, reporter=quiet)
+            train_segmenter(gliomas, tmp_path / "broken", config, models=[model] if model else [], reporter=quiet)
     assert not (tmp_path / "broken" / "model").exists()
     steps = []
     interrupt(monkeypatch, 4, lambda: steps.append(4))
-    broken = train_segmenter(gliomas, tmp_path / "broken", config, model=model, reporter=quiet)
+    broken = train_segmenter(gliomas, tmp_path / "broken", config, models=[model] if model else [], reporter=quiet)
     assert steps == [4]
     for name in ("segmenter.safetensors", "segmenter.json"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes()

@@ -2,7 +2,7 @@
 
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,16 +17,13 @@ from torch import Tensor, nn
 from pmmsynth.atomic import only_writer, sweep, write_json, write_text
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
-from pmmsynth.evaluate.method import Method
-from pmmsynth.infer import Synthesizer
 from pmmsynth.machine import fast_bf16
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
 from pmmsynth.model import load_tensors, save_tensors
 from pmmsynth.record import Record
-from pmmsynth.segment.mixing import synthesize_training
+from pmmsynth.segment.mixing import Synthesis, synthesize_training
 from pmmsynth.segment.regions import Target
-from pmmsynth.segment.score import check_task
 from pmmsynth.segment.segmenter import DIVISOR, SegmenterCard, save_segmenter
 from pmmsynth.segment.slices import TrainingSlices, digest_of, marked_cases
 from pmmsynth.store import Store
@@ -119,7 +116,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def train_segmenter(
-    store: Store, out: Path, config: SegmentConfig, *, model: Path | None = None, reporter: Reporter
+    store: Store, out: Path, config: SegmentConfig, *, models: Sequence[Path] = (), reporter: Reporter
 ) -> Path:
     """Train on the marked cases of the train split that have all of `config.modalities`, seen or left out.
 
@@ -127,7 +124,8 @@ def train_segmenter(
         store: What `prepare` wrote.
         out: The run folder: config.toml, metrics.jsonl, the checkpoint, model/.
         config: All settings.
-        model: A synthesis model or run folder, to learn from its images too (`TrainingSlices.batch`).
+        models: A synthesis model or run folder, to learn from its images too (`TrainingSlices.batch`); or those of all
+            folds (`Synthesis`).
         reporter: Where to speak.
 
     Returns:
@@ -136,7 +134,7 @@ def train_segmenter(
     Raises:
         BadInput: If no case fits, or a file of the run is damaged.
         UsageError: If the run folder belongs to other settings or another store, another training writes there, or
-            matrix or model do not fit.
+            matrix or models do not fit.
         Stopped: After SIGTERM or SIGINT, once the checkpoint is written.
     """
     config = config.resolved(store)
@@ -144,14 +142,15 @@ def train_segmenter(
         raise UsageError(
             f"found a store of {store.record.matrix} pixels; expected a multiple of {DIVISOR}; prepare with --matrix"
         )
-    if model and config.left_out:
+    if models and config.left_out:
         raise UsageError("found --model and --left-out; expected a network on all sequences to mix in; leave out one")
-    method = Method.of([Synthesizer.load(model)], [model], store) if model else None
+    synthesis = Synthesis.of(models, store) if models else None
     cases = marked_cases(store, ["train"], config.target, config.modalities, reporter)
-    origin = {"data_sha256": digest_of(cases), "cases": len(cases)} | ({"synthesis": method.digest} if method else {})
-    if method:
-        for name in config.inputs:
-            check_task(cases, config.inputs, name, method)
+    origin = {"data_sha256": digest_of(cases), "cases": len(cases)} | (
+        {"synthesis": synthesis.digest} if synthesis else {}
+    )
+    if synthesis:
+        synthesis.check(cases, config.inputs)
     card = SegmenterCard(
         target=config.target,
         modalities=config.inputs,
@@ -159,12 +158,13 @@ def train_segmenter(
         width=config.width,
         matrix=store.record.matrix,
         inplane_mm=store.record.inplane_mm,
-        synthesis=method.digest if method else "",
+        synthesis=synthesis.digest if synthesis else "",
         training={"seed": config.seed, "steps": config.steps, **origin},
     )
     with only_writer(out):
         _open_run(out, config, origin)
-        made = synthesize_training(cases, config.inputs, method, out / "synthesized", reporter) if method else []
+        folder = out / "synthesized"
+        made = synthesize_training(cases, config.inputs, synthesis, folder, reporter) if synthesis else []
         _fit(card, TrainingSlices.of(cases, config.target, config.inputs, made), config, out, reporter)
     reporter.say(f"segmenter: {out / 'model'}", segmenter=out / "model")
     return out / "model"

@@ -40,8 +40,9 @@ class Train(_Marked):
     """The run folder."""
     left_out: str = ""
     """The sequence to train without."""
-    model: Path | None = None
-    """A synthesis model or run folder: half of the slices have one sequence, drawn at random, synthesized by it."""
+    model: UseAppendAction[tuple[Path, ...]] = ()
+    """A synthesis model or run folder: half of the slices have one sequence, drawn at random, synthesized by it. Or
+    once for each fold of train --fold: a case's are made by the model that did not learn from it."""
     steps: int = 1000
     """In all."""
     batch_size: int = 16
@@ -68,7 +69,7 @@ class Train(_Marked):
             )
         except ValidationError as error:
             raise UsageError(f"found {first_message(error)}; expected other settings; correct them") from error
-        train_segmenter(Store(self.store, self.dataset), self.out, config, model=self.model, reporter=self.reporter)
+        train_segmenter(Store(self.store, self.dataset), self.out, config, models=self.model, reporter=self.reporter)
         return 0
 
 

@@ -84,10 +84,13 @@ def test_a_model_is_scored_on_the_fold_it_did_not_learn_from(
         ("A", "case06"),
         ("B", "case00"),
     }
+    page = (tmp_path / "held out" / "index.html").read_text()
+    assert "training patients held out as fold 0/3. Research only" in page
     capsys.readouterr()
     assert main([*evaluate, "--out", str(tmp_path / "seen"), "--fold", "1/3"]) == 2
     assert "expected one trained with --fold 1/3" in capsys.readouterr().err
     assert main([*evaluate, "--out", str(tmp_path / "test")]) == 0  # no fold learned from the true test cases
+    assert "test cases. Research only" in (tmp_path / "test" / "index.html").read_text()
 
     assert main(["train", folder, "--out", run, "--preset", "tiny", "--epochs", "1", "--fold", "2/3"]) == 2
     assert "a run on other cases" in capsys.readouterr().err

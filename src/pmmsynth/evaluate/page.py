@@ -23,7 +23,7 @@ from pmmsynth.record import read_record
 
 
 def write_page(
-    out: Path, scores: Sequence[Score], methods: Mapping[str, Method], compute: Mapping[str, Compute]
+    out: Path, scores: Sequence[Score], methods: Mapping[str, Method], compute: Mapping[str, Compute], cases: str
 ) -> Path:
     """Write `index.html` into the folder of an evaluation, with every picture of `figures/` inside it.
 
@@ -32,6 +32,7 @@ def write_page(
         scores: Of one split.
         methods: Those evaluated now, for their training curves.
         compute: What methods cost.
+        cases: Which they are, in words.
     """
     tables = {p: rows(scores, p) for p in PROTOCOLS if any(s.protocol == p for s in scores)}
     names = columns(scores)
@@ -41,7 +42,7 @@ def write_page(
     )
     text = template.render(
         version=version("pmmsynth"),
-        split=scores[0].split if scores else "no",
+        cases=cases,
         names=names,
         floors=FLOORS,
         primary=PROTOCOL,

@@ -84,7 +84,8 @@ def evaluate(
                     )
     digests = {s.method: s.digest for s in kept}
     costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks), digests)
-    page = write_page(out, scores, methods, costs)
+    who = f"training patients held out as fold {store.fold}" if store.fold and split == "test" else f"{split} cases"
+    page = write_page(out, scores, methods, costs, who)
     reporter.say(f"scores, tables and figures in {out}; open {page.resolve()}", out=str(out), rows=len(scores))
     return Evaluation(out, table, sum(outcome.results), outcome.failures, outcome.exit_code)
 

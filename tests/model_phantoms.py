@@ -40,6 +40,7 @@ def make_card(**changes: object) -> ModelCard:
         "matrix": MATRIX,
         "inplane_mm": 1.0,
         "training": {"seed": 0, "cases": {"A": 2, "B": 2}},
+        "learned": {},
     }
     return ModelCard(**(fields | changes))
 

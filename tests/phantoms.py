@@ -1,6 +1,7 @@
 """Brains of ellipses with a lesion in every modality, as arrays and as a prepared store."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,11 @@ def phantom(modality: str, *, slices: int = 10, size: int = 32, seed: int = 0) -
     return image.astype(np.float32), brain, lesion
 
 
+def inputs_of(dataset: str, case: str, modalities: Iterable[str]) -> dict[str, str]:
+    """The digests of files of its own."""
+    return {name: hashlib.sha256(f"{dataset}/{case}/{name}".encode()).hexdigest() for name in modalities}
+
+
 def make_store(root: Path, cohort: Mapping[str, Sequence[tuple[Split, Sequence[str]]]], *, slices: int = 10) -> Store:
     """A prepared store: dataset -> one (split, modalities) per case."""
     cases = []
@@ -61,7 +67,7 @@ def make_store(root: Path, cohort: Mapping[str, Sequence[tuple[Split, Sequence[s
                 brain_fraction=tuple(brain.mean((1, 2)).tolist()),
                 quality={},
                 has_lesion=True,
-                inputs={},
+                inputs=inputs_of(dataset, case, names),
                 settings="test",
                 software="test",
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from model_phantoms import make_card
+from phantoms import inputs_of
 from pmmsynth.atomic import write_json
 from pmmsynth.baselines.ftn import FTNArchitecture
 from pmmsynth.intake.brats import LABELS_2023, LABELS_TO_2021
@@ -64,7 +65,7 @@ def make_case(root: Path, dataset: str, number: int, split: str) -> None:
         quality={},
         has_lesion=True,
         lesion_labels={} if dataset == "plain" else meaning,
-        inputs={},
+        inputs=inputs_of(dataset, name, NAMES),
         settings="test",
         software="test",
     )

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from model_phantoms import make_model, mean
+from phantoms import inputs_of
 from pmmsynth.atomic import write_json
 from pmmsynth.modality import KNOWN, Task
 from pmmsynth.model import DatasetCard, Shrinkage
@@ -74,7 +75,7 @@ def _make_case(root: Path, number: int, names: tuple[str, ...]) -> None:
         brain_fraction=tuple(brain.mean(axis=(1, 2)).tolist()),
         quality={},
         has_lesion=True,
-        inputs={},
+        inputs=inputs_of("A", f"P{number}", names),
         settings="test",
         software="test",
     )

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from pmmsynth.atomic import replacing, replacing_folder, sha256, write_json
+from pmmsynth.case import Split
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.manifest import first_message
 from pmmsynth.methods import METHODS, OURS, architecture_of
@@ -78,6 +79,7 @@ class ModelCard(Frozen):
         inplane_mm: Pixel size.
         training: Where the weights come from: seed, epochs, steps, cases per dataset, digest of the data, versions,
             validation PSNR.
+        learned: The images it was trained and validated on (`learned.py`); None: not said.
         shrinkage: By task, as "T1->T1C"; tasks that are not in it take the network as it is. None: never estimated.
         weights_sha256: Of `model.safetensors`.
     """
@@ -90,6 +92,7 @@ class ModelCard(Frozen):
     matrix: int = Field(ge=16, le=4096, multiple_of=4)
     inplane_mm: float = Field(ge=0.1, le=10)
     training: dict[str, Any]
+    learned: dict[Split, tuple[str, ...]] | None = None
     shrinkage: dict[str, Shrinkage] | None = None
     intended_use: str = INTENDED_USE
     weights_sha256: str = ""

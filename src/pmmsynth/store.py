@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, Val
 
 from pmmsynth.atomic import replacing_folder, sha256, write_json
 from pmmsynth.case import FolderName, Split
+from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import check_modalities
@@ -159,9 +160,26 @@ class PreparedCase:
             raise BadInput(f"{path}: {found}", f"{np.dtype(kind)} {wanted}, as {RECORD} says", AGAIN)
         return array
 
+    def verify(self) -> None:
+        """Read all arrays whole. Raises BadInput unless they are the bytes the record was written for."""
+        labels = {LABELS: self.record.labels_sha256} if self.record.labels_sha256 else {}
+        for name, digest in (self.record.arrays | labels).items():
+            path = self.folder / name
+            if not path.is_file() or sha256(path) != digest:
+                found = f"not the bytes {RECORD} was written for" if path.exists() else "not there"
+                raise BadInput(f"{path}: {found}", "its sha256", AGAIN)
+
     def scored_slices(self) -> NDArray[np.intp]:
         """Indices of the slices with enough brain to train on and to score."""
         return np.flatnonzero(np.asarray(self.record.brain_fraction) >= MIN_BRAIN)
+
+
+def verify_cases(cases: Sequence[PreparedCase], reporter: Reporter) -> None:
+    """Before long work, that no array was changed, damaged or swapped. Raises BadInput at the first."""
+    with reporter.progress("verifying", len(cases)) as advance:
+        for case in cases:
+            case.verify()
+            advance()
 
 
 def write_case(

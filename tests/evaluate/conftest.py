@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from phantoms import inputs_of
 from pmmsynth.atomic import write_json
 from pmmsynth.console import Reporter
 from pmmsynth.store import CaseRecord, DatasetRecord, GridRecord, Intensity, Store, StoreRecord, write_case
@@ -45,7 +46,7 @@ def make_case(root: Path, dataset: str, name: str, split: str, seed: int) -> Non
         brain_fraction=tuple(brain.mean(axis=(1, 2)).tolist()),
         quality={},
         has_lesion=bool(lesion.any()),
-        inputs={},
+        inputs=inputs_of(dataset, name, modalities),
         settings="test",
         software="test",
     )

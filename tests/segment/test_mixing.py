@@ -10,6 +10,7 @@ from model_phantoms import make_model
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
+from pmmsynth.learned import learned_from
 from pmmsynth.nets.pmm import PMMSynthArchitecture
 from pmmsynth.segment import mixing, score, slices
 from pmmsynth.segment.mixing import Synthesis, synthesize_training
@@ -18,7 +19,6 @@ from pmmsynth.segment.segmenter import load_segmenter
 from pmmsynth.segment.slices import TrainingSlices, stack, told_apart
 from pmmsynth.segment.train import train_segmenter
 from pmmsynth.store import Fold, Store
-from pmmsynth.train.run import data_digest
 from segment_phantoms import NAMES, TINY
 
 WIDER = PMMSynthArchitecture(width=6, residual_blocks=1, embedding=8)
@@ -66,22 +66,22 @@ def test_what_is_there_is_not_made_again(gliomas, synthesis, tmp_path, quiet, mo
 
 def make_fold(folder, gliomas, fold, **changes):
     """A model that says it was trained on the other cases of the store."""
-    digest = data_digest(Store(gliomas.root, ("A", "B"), Fold.parse(fold)))
-    training = {"fold": fold, "data_sha256": digest, **changes}
+    learned = learned_from(Store(gliomas.root, fold=Fold.parse(fold)).cases("train"))
     wide = PMMSynthArchitecture(width=4 + 2 * int(fold[0]), residual_blocks=1, embedding=8)
-    return make_model(folder, architecture=wide, training=training)
+    return make_model(folder, **{"architecture": wide, "learned": learned, **changes})
 
 
 def test_a_case_is_made_by_the_model_that_did_not_learn_from_it(gliomas, tmp_path, quiet):
     folders = [make_fold(tmp_path / fold, gliomas, f"{fold}/2") for fold in "01"]
     one, other = (Method.of([Synthesizer.load(folder)], [folder], gliomas) for folder in folders)
     cases = {case.record.case: case for case in gliomas.cases("train")}
+    first_of_all = min(one, other, key=lambda method: method.digest)
     for given in (folders, folders[::-1]):
         made = synthesize_training(
             list(cases.values()), NAMES, Synthesis.of(given, gliomas), tmp_path / given[0].name, quiet
         )
         for (name, case), images in zip(cases.items(), made, strict=True):
-            stranger = {"A0": one, "A1": other}.get(name, one if given is folders else other)  # B has one patient
+            stranger = {"A0": one, "A1": other}.get(name, first_of_all)  # B has one patient
             assert np.array_equal(images, mixing.synthesized(case, NAMES, stranger)), name
     first = train_segmenter(gliomas, tmp_path / "run", TINY, models=folders, reporter=quiet)
     assert load_segmenter(first)[1].synthesis not in (one.digest, other.digest)
@@ -90,19 +90,18 @@ def test_a_case_is_made_by_the_model_that_did_not_learn_from_it(gliomas, tmp_pat
         train_segmenter(gliomas, tmp_path / "run", TINY, models=folders[:1], reporter=quiet)
 
 
-def test_models_that_are_not_all_folds_of_the_store_are_refused(gliomas, model, tmp_path):
-    one, two, three = (make_fold(tmp_path / fold.replace("/", "of"), gliomas, fold) for fold in ("0/2", "1/2", "1/3"))
-    elsewhere = make_fold(tmp_path / "elsewhere", gliomas, "1/2", data_sha256="of other cases")
+def test_models_that_all_know_a_case_are_refused(gliomas, tmp_path):
+    one, two = (make_fold(tmp_path / fold.replace("/", "of"), gliomas, fold) for fold in ("0/2", "1/2"))
+    silent = make_fold(tmp_path / "silent", gliomas, "1/2", learned=None)
     for given, said in (
-        ([one, one], "of folds 0/2, 0/2; expected 0/2, 1/2"),
-        ([one, three], "of folds 0/2, 1/3; expected 0/2, 1/2"),
-        ([one, model], "of folds 0/2, none; expected 0/2, 1/2"),
-        ([one, two, three], "expected 0/3, 1/3, 2/3"),
-        ([one, elsewhere], "of fold 1/2 of other cases"),
+        ([one, one], "2 models that all learned from A/A1"),
+        ([one, silent], "silent without word of what it learned from"),
     ):
         with pytest.raises(UsageError, match=said):
             Synthesis.of(given, gliomas)
-    assert len(Synthesis.of([two, one], gliomas).methods) == 2
+    stranger = make_fold(tmp_path / "stranger", gliomas, "0/2", learned={"train": ["0" * 16]})
+    for given in ([two, one], [one, stranger], [silent]):
+        assert len(Synthesis.of(given, gliomas).methods) == len(given)
 
 
 @pytest.mark.parametrize("damage", [b"", b"half", "another shape"])

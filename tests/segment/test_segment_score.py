@@ -1,5 +1,6 @@
 """Rows of the three variants: what is given to the network, what is done again and what not, what is refused."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
 from pmmsynth.segment import score
+from pmmsynth.segment.nnunet import export_nnunet
 from pmmsynth.segment.overlap import overlap
 from pmmsynth.segment.regions import regions_of
 from pmmsynth.segment.score import evaluate_segmenter, inputs, read_rows, write_rows
@@ -169,3 +171,20 @@ def test_refusals(gliomas, full, model, tmp_path, quiet):
     path.write_text("{}\n")
     with pytest.raises(BadInput, match="line 1"):
         read_rows(path)
+
+
+def test_neither_network_is_scored_on_what_it_learned_from(full, model, tmp_path, quiet):
+    """The store of the training, split anew."""
+    store = make_segment_store(tmp_path / "store", "A", "B")
+    path = store.root / "A" / "A0" / "case.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"split": "test"}))
+    rows = tmp_path / "rows.jsonl"
+    with pytest.raises(UsageError, match="1 of 4 cases among those the segmenter learned from, the first A/A0;"):
+        evaluate_segmenter(store, full, rows, reporter=quiet)
+    trained = train_segmenter(store, tmp_path / "run", TINY, reporter=quiet)
+    assert len(evaluate_segmenter(store, trained, rows, reporter=quiet)) == 12
+    knowing = make_model(tmp_path / "knowing", learned=load_segmenter(full)[1].learned)
+    with pytest.raises(UsageError, match="1 of 4 cases among those the model learned from, the first A/A0;"):
+        evaluate_segmenter(store, trained, rows, model=knowing, left_out="T2", reporter=quiet)
+    with pytest.raises(UsageError, match="those the model learned from, the first A/A0;"):
+        export_nnunet(store, tmp_path / "nnunet", model=knowing, left_out="T2", reporter=quiet)

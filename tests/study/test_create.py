@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import os
 import signal
 import stat
@@ -17,6 +18,7 @@ from pmmsynth import atomic
 from pmmsynth.atomic import only_writer
 from pmmsynth.cli import main
 from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.learned import images_of
 from pmmsynth.modality import KNOWN
 from pmmsynth.study.create import Source
 from pmmsynth.study.files import read_key, read_study, token_digest
@@ -191,6 +193,16 @@ def test_a_model_that_cannot(made, tmp_path, quiet):
     ):
         with pytest.raises(UsageError, match=said):
             Source.of(store, make_model(tmp_path / name, **changes), "test", quiet)
+
+
+def test_a_model_that_knows_the_patients(tmp_path, quiet):
+    store, model = make_study_store(tmp_path / "store", 3), tmp_path / "model"
+    make_study_model(model)
+    card = model / "model.json"
+    known = sorted(images_of(next(store.cases("test")).record))
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"learned": {"train": known}}))
+    with pytest.raises(UsageError, match="1 of 3 cases among those the model learned from, the first A/P0;"):
+        Source.of(store, model, "test", quiet)
 
 
 RUN = """

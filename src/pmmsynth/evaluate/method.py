@@ -1,7 +1,7 @@
 """What can be scored: a function from the given sequences of a case to the wanted one. It never sees the truth."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pmmsynth.errors import UsageError
 from pmmsynth.infer import StoredMethod, Synthesizer
+from pmmsynth.learned import Learned
 from pmmsynth.metrics import Mask
 from pmmsynth.modality import Task
 from pmmsynth.store import CaseRecord, Store
@@ -41,6 +42,7 @@ class Method:
         synthesize: The function.
         digest: Identifies weights or fit; scores of another digest are never mixed with it.
         tasks: Per dataset those it can do, as text; None means all of all. Others leave their cell empty.
+        learned: What it learned from, if a model did it before now; None: not known.
         parameters: Of all its models together.
         records: `metrics.jsonl` of their training, as far as they are there.
     """
@@ -48,6 +50,7 @@ class Method:
     synthesize: Synthesize
     digest: str
     tasks: Mapping[str, Collection[str]] | None = None
+    learned: Learned | None = field(default_factory=dict)
     parameters: int = 0
     records: Sequence[Path] = ()
 
@@ -56,7 +59,7 @@ class Method:
         """One model of all datasets, or several of one each, from their run folders."""
         stored = StoredMethod.of(models, store)
         records = [folder / "metrics.jsonl" for folder in folders]
-        return cls(stored, stored.digest, stored.tasks, stored.parameters, records)
+        return cls(stored, stored.digest, stored.tasks, stored.learned, stored.parameters, records)
 
     def can(self, task: Task, dataset: str) -> bool:
         """Whether it does a task in a dataset."""

@@ -20,6 +20,7 @@ from pmmsynth.evaluate.floors import digest_of
 from pmmsynth.evaluate.method import Method
 from pmmsynth.evaluate.tasks import Selection, tasks_for
 from pmmsynth.jobs import Outcome, map_cases
+from pmmsynth.learned import check_unknown
 from pmmsynth.manifest import first_message
 from pmmsynth.metrics import PROTOCOL, PROTOCOLS, measure, regions
 from pmmsynth.modality import Task
@@ -111,8 +112,8 @@ def score(
         Rows added per case, and the cases that failed.
 
     Raises:
-        UsageError: If the file has rows of another store or of other weights under the same name, or another process
-            adds to it.
+        UsageError: If a method learned from one of the cases, the file has rows of another store or of other weights
+            under the same name, or another process adds to it.
         NothingToDo: If no case of the split allows any of the tasks.
     """
     cases = cases_of(store, split, max_cases)
@@ -122,6 +123,8 @@ def score(
             f"found {len(cases)} {split} cases in {store.root}, none with the modalities of the tasks {tasks!r}; "
             "choose another split or other tasks"
         )
+    for name, method in methods.items():
+        check_unknown(name, method.learned, cases, reporter)
     with only_writer(out.parent):
         done = _begin(store, methods, out, overwrite, reporter, command)
         work = [
@@ -189,6 +192,7 @@ def _missing(
 def _score_case(work: _Work) -> int:
     """Rows are added after each task, so a kill loses seconds."""
     case, record = work.case, work.case.record
+    case.verify()
     scored = case.scored_slices()
     images = case.slices(scored)
     masks = regions(case)

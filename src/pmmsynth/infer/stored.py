@@ -12,6 +12,7 @@ from pmmsynth.errors import UsageError
 from pmmsynth.infer.backends import TorchGenerator
 from pmmsynth.infer.memory import slices_within
 from pmmsynth.infer.synthesizer import Synthesizer
+from pmmsynth.learned import Learned, together
 from pmmsynth.modality import all_tasks
 from pmmsynth.predict import predict
 from pmmsynth.store import CaseRecord, Store
@@ -32,8 +33,7 @@ class StoredMethod:
         """Find the model of every dataset of the store, trained on slices like the store's.
 
         Raises:
-            UsageError: If models and store do not fit together: other slices, a dataset of none or of several models,
-                training cases that the store's fold holds out.
+            UsageError: If models and store do not fit together: other slices, a dataset of none or of several models.
         """
         theirs = store.record.matrix, store.record.inplane_mm
         for model in models:
@@ -43,11 +43,6 @@ class StoredMethod:
                     f"found a model for {ours[0]} pixels of {ours[1]:g} mm and a store of {theirs[0]} pixels of "
                     f"{theirs[1]:g} mm; expected the same; prepare a store with --matrix {ours[0]} --inplane-mm "
                     f"{ours[1]:g}"
-                )
-            if store.fold and model.card.training.get("fold") != str(store.fold):
-                raise UsageError(
-                    f"found a model that learned from cases of fold {store.fold}; expected one trained with --fold "
-                    f"{store.fold}; choose that one"
                 )
         return cls({entry.name: _of_dataset(models, entry.name) for entry in store.record.datasets})
 
@@ -64,6 +59,11 @@ class StoredMethod:
         """Of all models."""
         digests = list(dict.fromkeys(model.card.digest for model in self.models.values()))
         return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+    @property
+    def learned(self) -> Learned | None:
+        """What all models together learned from."""
+        return together(model.card.learned for model in self.models.values())
 
     @property
     def parameters(self) -> int:

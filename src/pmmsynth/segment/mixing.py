@@ -1,6 +1,7 @@
 """Training cases with every sequence synthesized from the others, kept in the run folder of a segmenter."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +14,24 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
+from pmmsynth.learned import knows
 from pmmsynth.segment.score import check_task, inputs
 from pmmsynth.segment.slices import brain_slices
-from pmmsynth.store import Fold, PreparedCase, Store
-from pmmsynth.train.run import data_digest
+from pmmsynth.store import CaseRecord, PreparedCase, Store
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What makes the sequences of training cases: one model, or for each case the one that did not learn from it.
+    """What makes the sequences of training cases: one model, or for each case one that did not learn from it.
 
     A model makes the cases it learned from better than new ones. A segmenter that is shown those trusts synthesized
     sequences more than it should.
 
     Attributes:
-        methods: One, or one per fold.
-        held_out: For each the subjects it did not learn from.
+        methods: One, or several in an order that does not depend on how they were given.
     """
 
     methods: tuple[Method, ...]
-    held_out: tuple[frozenset[str], ...]
 
     @classmethod
     def of(cls, folders: Sequence[Path], store: Store) -> "Synthesis":
@@ -40,40 +39,44 @@ class Synthesis:
 
         Raises:
             BadInput: If a folder holds no model.
-            UsageError: If several are not those of all folds of this store.
+            UsageError: If there are several, and one does not say what it learned from, or each knows a case.
         """
-        models = [Synthesizer.load(folder) for folder in folders]
-        methods = tuple(Method.of([model], [folder], store) for model, folder in zip(models, folders, strict=True))
-        if len(models) == 1:
-            return cls(methods, (frozenset(),))
-        folds = [str(model.card.training.get("fold", "none")) for model in models]
-        wanted = [f"{number}/{len(models)}" for number in range(len(models))]
-        if sorted(folds) != sorted(wanted):
-            raise UsageError(
-                f"found {len(models)} models of folds {', '.join(folds)}; expected {', '.join(wanted)}, or one "
-                "model; train the others with --fold"
-            )
-        parts = [
-            Store(store.root, tuple(d.name for d in model.card.datasets), Fold.parse(fold))
-            for model, fold in zip(models, folds, strict=True)
-        ]
-        for model, part in zip(models, parts, strict=True):
-            if model.card.training.get("data_sha256") != data_digest(part):
+        methods = [Method.of([Synthesizer.load(folder)], [folder], store) for folder in folders]
+        found = cls(tuple(sorted(methods, key=lambda method: method.digest)))
+        if len(methods) > 1:
+            for folder, method in zip(folders, methods, strict=True):
+                if method.learned is None:
+                    raise UsageError(
+                        f"found {folder} without word of what it learned from; expected that of each of several "
+                        "models; train it again, or give one model"
+                    )
+            found._check_strangers([case.record for case in store.cases("train")])
+        return found
+
+    def _check_strangers(self, records: Sequence[CaseRecord]) -> None:
+        """Raises UsageError for a patient all models know; a dataset's only one is in the training of each fold."""
+        patients: dict[str, set[str]] = defaultdict(set)
+        for record in records:
+            patients[record.dataset].add(record.subject)
+        for record in records:
+            if len(patients[record.dataset]) > 1 and not self._strangers(record):
                 raise UsageError(
-                    f"found a model of fold {part.fold} of other cases; expected those of {store.root}; train it again"
+                    f"found {len(self.methods)} models that all learned from {record.dataset}/{record.case}; expected "
+                    "for each case one that did not; give those of all folds of train --fold, or one model"
                 )
-        return cls(methods, tuple(part.held_out for part in parts))
+
+    def _strangers(self, record: CaseRecord) -> list[Method]:
+        return [m for m in self.methods if not knows(m.learned or {}, record, ["train", "val"])]
 
     @property
     def digest(self) -> str:
         """Of all models."""
         digests = [method.digest for method in self.methods]
-        return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+        return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     def method(self, case: PreparedCase) -> Method:
-        """The model that did not learn from a case; the first if all did, as from a dataset's only patient."""
-        fit = (m for m, held in zip(self.methods, self.held_out, strict=True) if case.record.subject in held)
-        return next(fit, self.methods[0])
+        """The first model that did not learn from a case; the first of all if each did."""
+        return (self._strangers(case.record) or self.methods)[0]
 
     def check(self, cases: Sequence[PreparedCase], modalities: tuple[str, ...]) -> None:
         """Raises UsageError unless every model makes each sequence from all others."""

@@ -15,6 +15,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
+from pmmsynth.learned import check_unknown
 from pmmsynth.modality import parse_modality
 from pmmsynth.segment.regions import REGIONS, TISSUES, Target, regions_of
 from pmmsynth.segment.score import check_task, inputs
@@ -59,7 +60,8 @@ def export_nnunet(
     Raises:
         BadInput: If no training case has all sequences and a mask, or with a model no test case.
         UsageError: If `out` holds a complete data set or other things, there is nothing left to see, the model does not
-            make the sequence, two cases would share a name, or another process writes there.
+            make the sequence or learned from a test case, two cases would share a name, or another process writes
+            there.
     """
     names = tuple(map(parse_modality, modalities)) or store.record.modalities
     left_out = parse_modality(left_out) if left_out else ""
@@ -74,6 +76,7 @@ def export_nnunet(
     if method:
         testing = marked_cases(store, ["test"], target, names, reporter)
         check_task(testing, names, left_out, method)
+        check_unknown("the model", method.learned, testing, reporter)
     else:  # nnU-Net may cross-validate all there are
         every = marked_cases(store, ["train", "val", "test"], target, names, reporter)
         testing = [case for case in every if case.record.split == "test"]

@@ -16,6 +16,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
+from pmmsynth.learned import check_unknown
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task, parse_modality
 from pmmsynth.segment.overlap import Overlap, overlap
@@ -104,7 +105,8 @@ def evaluate_segmenter(
 
     Raises:
         BadInput: If a folder is damaged or no case fits.
-        UsageError: If segmenter, model, sequence and store do not fit together, or another process writes there.
+        UsageError: If segmenter, model, sequence and store do not fit together, one of them learned from a case, or
+            another process writes there.
     """
     network, card = load_segmenter(folder)
     left_out = parse_modality(left_out) if left_out else ""
@@ -116,6 +118,8 @@ def evaluate_segmenter(
     cases = marked_cases(store, [split], card.target, all_names, reporter)
     if method:
         check_task(cases, card.modalities, left_out, method)
+        check_unknown("the model", method.learned, cases, reporter)
+    check_unknown("the segmenter", card.learned, cases, reporter)
     by = _digest(card.weights_sha256, method.digest if method else "", left_out)
     with only_writer(rows_path.parent):
         kept = _still_true(read_rows(rows_path), store, split, (variant, missing, by), reporter)
@@ -126,6 +130,7 @@ def evaluate_segmenter(
                 about = {"variant": variant, "left_out": missing, "split": split, "network": by, "digest": digest}
                 own = [(variant, missing, *_name(case), region) for region in REGIONS[card.target]]
                 if any(key not in rows or rows[key].digest != digest for key in own):
+                    case.verify()
                     images = inputs(case, card.modalities, left_out, method)
                     if card.synthesis:
                         made = torch.tensor([name == left_out for name in card.modalities])

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from pmmsynth.atomic import replacing_folder, sha256, write_json
+from pmmsynth.case import Split
 from pmmsynth.errors import BadInput
 from pmmsynth.manifest import first_message
 from pmmsynth.model import load_tensors, save_tensors
@@ -34,6 +35,7 @@ class SegmenterCard(BaseModel):
         synthesis: Digest of the model whose images it learned from too, and is given again in channels of their own; ""
             if from real ones alone.
         training: Where the weights come from.
+        learned: The images it was trained on (`learned.py`); None: not said.
         weights_sha256: Of `segmenter.safetensors`.
     """
 
@@ -48,6 +50,7 @@ class SegmenterCard(BaseModel):
     inplane_mm: float = Field(ge=0.1, le=10)
     synthesis: str = ""
     training: dict[str, Any]
+    learned: dict[Split, tuple[str, ...]] | None = None
     weights_sha256: str = ""
 
     def build(self) -> nn.Module:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pmmsynth.atomic import only_writer, sweep, write_json, write_text
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
+from pmmsynth.learned import learned_from
 from pmmsynth.machine import fast_bf16
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
@@ -26,7 +27,7 @@ from pmmsynth.segment.mixing import Synthesis, synthesize_training
 from pmmsynth.segment.regions import Target
 from pmmsynth.segment.segmenter import DIVISOR, SegmenterCard, save_segmenter
 from pmmsynth.segment.slices import TrainingSlices, digest_of, marked_cases
-from pmmsynth.store import Store
+from pmmsynth.store import Store, verify_cases
 from pmmsynth.train.run import Stopped, StopSignal, read_provenance
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -132,7 +133,7 @@ def train_segmenter(
         The folder of the segmenter, with the weights of the last step.
 
     Raises:
-        BadInput: If no case fits, or a file of the run is damaged.
+        BadInput: If no case fits, or a file of the store or the run is damaged.
         UsageError: If the run folder belongs to other settings or another store, another training writes there, or
             matrix or models do not fit.
         Stopped: After SIGTERM or SIGINT, once the checkpoint is written.
@@ -160,7 +161,9 @@ def train_segmenter(
         inplane_mm=store.record.inplane_mm,
         synthesis=synthesis.digest if synthesis else "",
         training={"seed": config.seed, "steps": config.steps, **origin},
+        learned=learned_from(cases),
     )
+    verify_cases(cases, reporter)
     with only_writer(out):
         _open_run(out, config, origin)
         folder = out / "synthesized"

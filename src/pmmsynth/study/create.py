@@ -16,6 +16,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
+from pmmsynth.learned import check_unknown
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import KNOWN, Task
 from pmmsynth.reading.reports import ALL
@@ -63,7 +64,7 @@ class Source:
 
         Raises:
             BadInput: If there are too few cases with all sequences.
-            UsageError: If the model cannot make what the sets need.
+            UsageError: If the model cannot make what the sets need, or learned from one of the cases.
         """
         everyone = list(store.cases(split))
         cases = [case for case in everyone if set(KNOWN) <= set(case.record.modalities)]
@@ -80,6 +81,7 @@ class Source:
         names = tuple(dict.fromkeys(case.record.dataset for case in cases))
         made_in_full = Synthesizer.load(model, precision="float32")  # bf16 has steps of its own, which would tell
         method = Method.of([made_in_full], [model], replace(store, only=names))
+        check_unknown("the model", method.learned, cases, reporter)
         for task in (Task(shown.real, target) for shown in SETS for target in shown.synthesized):
             if unable := [name for name in names if not method.can(task, name)]:
                 raise UsageError(

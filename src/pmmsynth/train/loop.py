@@ -18,7 +18,7 @@ from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset,
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.model import ModelCard, save_model
 from pmmsynth.record import Record
-from pmmsynth.store import Store
+from pmmsynth.store import Store, verify_cases
 from pmmsynth.train.checkpoint import LAST, Progress, TrainState
 from pmmsynth.train.config import TrainConfig
 from pmmsynth.train.distributed import averages, by_first, leave, open_fabric
@@ -57,7 +57,8 @@ def train(
         each task drawn towards linear regression as far as that helps these cases, unless `config.shrink` is off.
 
     Raises:
-        BadInput: If the store has no training case or the checkpoint is damaged.
+        BadInput: If the store has no training case, an array of it is not what prepare wrote, or the checkpoint is
+            damaged.
         UsageError: If no validation case allows a task of `config.validation_tasks`, the run folder belongs to other
             settings, another store or another number of processes, another training writes there, or there is no such
             device.
@@ -71,6 +72,7 @@ def train(
     if fabric.world_size > 1:
         reporter.say(f"{fabric.world_size} processes, {fabric.world_size * config.batch_size} slices per step")
     run = _build(fabric, store, config, card)  # what is refused here leaves no folder
+    by_first(fabric, lambda: verify_cases([*store.cases("train"), *store.cases("val")], reporter))
     with ExitStack() as held:
         by_first(fabric, lambda: held.enter_context(only_writer(out)))
         by_first(fabric, lambda: open_run(out, store, config, card, processes=fabric.world_size))

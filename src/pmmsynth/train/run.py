@@ -17,6 +17,7 @@ import torch
 from pmmsynth.atomic import sweep, write_json, write_text
 from pmmsynth.data import ModalityConsistentBatchScheduler, SliceDataset
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
+from pmmsynth.learned import learned_from
 from pmmsynth.modality import ordered
 from pmmsynth.model import DatasetCard, ModelCard
 from pmmsynth.store import Intensity, Store
@@ -34,8 +35,8 @@ def training_card(store: Store, config: TrainConfig) -> ModelCard:
     modalities: dict[str, set[str]] = defaultdict(set)
     scales: dict[str, dict[str, list[Intensity]]] = defaultdict(lambda: defaultdict(list))
     cases: dict[str, int] = defaultdict(int)
-    for case in store.cases("train"):
-        record = case.record
+    training = list(store.cases("train"))
+    for record in (case.record for case in training):
         cases[record.dataset] += 1
         modalities[record.dataset] |= set(record.modalities)
         for modality in record.modalities:
@@ -60,6 +61,7 @@ def training_card(store: Store, config: TrainConfig) -> ModelCard:
         datasets=datasets,
         matrix=store.record.matrix,
         inplane_mm=store.record.inplane_mm,
+        learned=learned_from([*training, *store.cases("val")]),
         training={
             "seed": config.seed,
             "epochs": config.epochs,

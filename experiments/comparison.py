@@ -1,6 +1,6 @@
 """Train every method of the comparison on one prepared cohort at one budget, and score all of them alike.
 
-Usage: python experiments/comparison.py STORE OUT [--epochs 12] [--seeds 0] [--only "MM-GAN,FTN"]
+Usage: python experiments/comparison.py STORE OUT [--epochs 12] [--seeds 0] [--only "MM-GAN,FTN"] [--grid]
 
 The budget is the same for every method: epochs over the training slices of the cohort. A method trained per dataset
 (MM-GAN, MM-Synth, ResViT, as in the paper) has one model for each, which together see every slice as often as the one
@@ -16,7 +16,8 @@ import tyro
 from tyro.conf import Positional
 
 from pmmsynth.console import Reporter, clock
-from pmmsynth.evaluate import PAPER, Method, evaluate
+from pmmsynth.evaluate import PAPER, Method, Selection, evaluate, tasks_for
+from pmmsynth.evaluate.score import cases_of
 from pmmsynth.infer import Synthesizer
 from pmmsynth.modality import ordered
 from pmmsynth.record import read_record
@@ -56,12 +57,31 @@ ENTRIES = {
 
 
 def main(
-    store: Positional[Path], out: Positional[Path], epochs: int = 12, seeds: tuple[int, ...] = (0,), only: str = ""
-) -> None:
-    """Train what is missing, then score what is missing."""
+    store: Positional[Path],
+    out: Positional[Path],
+    epochs: int = 12,
+    seeds: tuple[int, ...] = (0,),
+    only: str = "",
+    tasks: str = "",
+    grid: bool = False,
+) -> int:
+    """Train what is missing, then score what is missing; returns the exit code of `pmmsynth evaluate`.
+
+    Args:
+        store: The prepared cohort.
+        out: Where the runs and evaluations go.
+        epochs: The budget of every method.
+        seeds: Each trains and scores all methods anew.
+        only: Some of the methods, separated by commas.
+        tasks: Scored, separated by commas; else the paper's that the cohort allows.
+        grid: Score every set of sources: heat maps over them, at a multiple of the time.
+    """
     reporter = Reporter()
     whole = Store(store)
     wanted = chosen(only) if only else list(ENTRIES)
+    asked: Selection = "grid" if grid else [t.strip() for t in tasks.split(",")] if tasks else tasks_of(whole)
+    check_tasks(whole, asked)
+    code = 0
     for seed in seeds:
         methods = {}
         for name in wanted:
@@ -69,7 +89,17 @@ def main(
             models = [alone(Synthesizer.load(folder)) for folder in folders]
             methods[name] = Method.of(models, folders, whole)
         scored = out / f"seed{seed}" / "evaluation"
-        evaluate(whole, methods, out=scored, tasks=tasks_of(whole), reporter=reporter, command=" ".join(wanted))
+        done = evaluate(whole, methods, out=scored, tasks=asked, reporter=reporter, command=" ".join(wanted))
+        code = max(code, done.exit_code)
+    return code
+
+
+def check_tasks(store: Store, asked: Selection) -> None:
+    """Say before any training that no test case could be scored."""
+    if not any(tasks_for(case.record.modalities, asked) for case in cases_of(store, "test")):
+        raise SystemExit(
+            f"found no test case in {store.root} with the sequences of {asked}; expected one; name others with --tasks"
+        )
 
 
 def chosen(only: str) -> list[str]:
@@ -112,9 +142,13 @@ def never_had(store: Store) -> dict[str, tuple[str, ...]]:
 
 
 def tasks_of(store: Store) -> list[str]:
-    """The paper's, and each sequence some dataset never had from all the others and from the first of them."""
+    """The paper's, and each sequence some dataset never had from all the others and from the first of them.
+
+    Of a cohort that allows none of the paper's, each sequence from these.
+    """
     targets = ordered({m for names in never_had(store).values() for m in names})
-    extra = [task for task in default_tasks(store.record.modalities) if task.target in targets]
+    usual = default_tasks(store.record.modalities)
+    extra = [task for task in usual if task.target in targets] if tasks_for(store.record.modalities) else usual
     return [str(task) for task in dict.fromkeys((*PAPER, *extra))]
 
 
@@ -143,4 +177,4 @@ def run_folder(seed: Path, name: str) -> Path:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    raise SystemExit(tyro.cli(main))

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -111,7 +112,7 @@ def columns(
     """What is scored, by name."""
     own = fit_floors(learned, reporter)
     everyone = [replace(sums, dataset="all") for sums in own.fits.sums]
-    pooled = Floors(LeastSquares(tuple(everyone)), own.digest)
+    pooled = Floors(partial(LeastSquares, tuple(everyone)), own.digest)
     scored = {name: Method.of([model], [], judging) for name, model in networks.items()}
     taught = {
         d.name: {m for c in learned.cases("train", d.name) for m in c.record.modalities}

@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict
 
 from pmmsynth.atomic import write_json, write_text
 from pmmsynth.case import SPLITS
-from pmmsynth.evaluate import FLOORS, Score, read_scores
+from pmmsynth.evaluate import FLOORS, Score, read_scores, tasks_for
 from pmmsynth.evaluate.compute import read_costs
+from pmmsynth.evaluate.score import cases_of
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.modality import Task
 from pmmsynth.model import read_card
@@ -98,8 +99,22 @@ def main(store: Path, out: Path, kept: Path) -> None:
         folder = seed.parents[1]
         scores = [s for s in read_scores(seed) if s.protocol == PROTOCOL]
         done = what_was_done(Store(store), folder, scores)
+        check_complete(Store(store), scores)
         write_text(kept / f"{folder.name}.csv", as_text(scores))
         write_json(kept / f"{folder.name}.json", done.model_dump())
+
+
+def check_complete(store: Store, scores: Sequence[Score]) -> None:
+    """Refuse tables over fewer cases than the store has for the tasks that were scored."""
+    tasks = sorted({s.task for s in scores})
+    wanted = {
+        (c.record.dataset, c.record.case) for c in cases_of(store, "test") if tasks_for(c.record.modalities, tasks)
+    }
+    if missing := sorted(wanted - {(s.dataset, s.case) for s in scores}):
+        raise SystemExit(
+            f"found no score of {len(missing)} of {len(wanted)} test cases, the first {'/'.join(missing[0])}; expected "
+            "all; see why comparison.py could not score it, and run that again"
+        )
 
 
 def read_done(kept: Path) -> dict[int, Done]:

@@ -333,7 +333,7 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(comparison, "small", tiny)
     out = tmp_path / "out"
     asked = [str(store.root), str(out), "--epochs", "2", "--only", "MM-GAN, FTN, PMM-Synth"]  # as the Makefile asks
-    tyro.cli(comparison.main, args=asked)
+    assert tyro.cli(comparison.main, args=asked) == 0
     runs = {path.parent.relative_to(out / "seed0" / "runs").as_posix() for path in out.rglob("config.toml")}
     assert runs == {"MM-GAN/A", "MM-GAN/B", "FTN/all", "PMM-Synth/all"}
     last = {name: json.loads(_last(out / "seed0" / "runs" / name))["global_step"] for name in runs}
@@ -344,9 +344,15 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
         *("MM-GAN", "FTN", "regression")
     }
     assert b"T1+T2->FLAIR" not in b"".join(line for line in before.splitlines() if b'"FTN"' in line)
-    monkeypatch.setattr("pmmsynth.train.learner.Learner.step", lambda *_: pytest.fail("trained again"))
-    tyro.cli(comparison.main, args=asked)
+    meta = scores.with_suffix(".meta.json").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("pmmsynth.train.learner.Learner.step", lambda *_: pytest.fail("trained again"))
+        patch.setattr("pmmsynth.evaluate.method.Method.run", lambda *_: pytest.fail("synthesized again"))
+        patch.setattr("pmmsynth.evaluate.floors.fit_least_squares", lambda *_: pytest.fail("fitted again"))
+        patch.setattr("pmmsynth.store.PreparedCase.verify", lambda *_: pytest.fail("read again"))
+        assert tyro.cli(comparison.main, args=asked) == 0
     assert scores.read_bytes() == before
+    assert scores.with_suffix(".meta.json").read_bytes() == meta
     assert Store(store.root).record == store.record
     folder = tmp_path / "results" / "phantoms"
     kept.main(store.root, out, folder)
@@ -386,6 +392,29 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     tables.main(folder)
     changed = {path.name for path in folder.iterdir() if path.read_bytes() != before_that[path.name]}
     assert changed <= {"fig2d.png"}, "some methods named again take nothing from the others"
+    lines = before.splitlines(keepends=True)
+    scores.write_bytes(b"".join(line for line in lines if b'"dataset":"A"' in line))
+    with pytest.raises(SystemExit, match="no score of 1 of 2 test cases, the first B/case03"):
+        kept.main(store.root, out, folder)
+    array = store.root / "B" / "case03" / "images.npy"
+    array.write_bytes(array.read_bytes()[:-9])
+    assert tyro.cli(comparison.main, args=asked) == 5
+
+
+@pytest.mark.usefixtures("scripts")
+def test_a_cohort_without_the_papers_tasks_has_its_own(tmp_path: Path) -> None:
+    import comparison
+
+    split = [("train", ("T1", "T2")), ("test", ("T1", "T2"))]
+    store = make_store(tmp_path / "store", {"A": split})
+    assert comparison.tasks_of(store)[-2:] == ["T2->T1", "T1->T2"]
+    comparison.check_tasks(store, comparison.tasks_of(store))
+    for asked in (["T1->FLAIR"], "paper"):
+        with pytest.raises(SystemExit, match=r"no test case in .* name others with --tasks"):
+            comparison.check_tasks(store, asked)
+    with pytest.raises(SystemExit, match="no test case"):
+        tyro.cli(comparison.main, args=[str(store.root), str(tmp_path / "out"), "--tasks", "T1->ADC"])
+    assert not (tmp_path / "out").exists(), "nothing is trained first"
 
 
 def _last(run: Path) -> str:

@@ -116,7 +116,7 @@ def test_arrays_changed_after_prepare_are_not_learned_from(
         verify_cases(list(store.cases()), QUIET)
     assert main(["train", str(store.root), "--out", str(tmp_path / "run"), "--preset", "tiny", "--epochs", "1"]) == 4
     assert "A/case01/images.npy: not the bytes" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "model").exists()
     path.unlink()
     with pytest.raises(BadInput, match=r"images\.npy: not there"):
         verify_cases(list(store.cases()), QUIET)

@@ -65,8 +65,8 @@ def test_evaluate_writes_everything_and_resumes(store, tmp_path, quiet):
     assert done.table in (tmp_path / "table.md").read_text()
     names = {p.name for p in (tmp_path / "figures").iterdir()}
     assert names == {
-        "panel_glioma.png", "grid_glioma_w-o-PFM.png", "grid_glioma_w-o-PFM_gain.png",
-        "panel_stroke.png", "grid_stroke_w-o-PFM.png", "grid_stroke_w-o-PFM_gain.png",
+        "panel_glioma.png", "grid_glioma_w%2Fo PFM.png", "grid_glioma_w%2Fo PFM_gain.png",
+        "panel_stroke.png", "grid_stroke_w%2Fo PFM.png", "grid_stroke_w%2Fo PFM_gain.png",
     }  # fmt: skip
     assert {s.method for s in read_scores(tmp_path / "scores.jsonl")} == {"w/o PFM", "copy", "mean image", "regression"}
     table = (tmp_path / "table.csv").read_text()

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from phantoms import make_store
 from pmmsynth.console import Reporter
-from pmmsynth.evaluate import Method, evaluate
+from pmmsynth.evaluate import FLOORS, Method, evaluate, figures, report
 from pmmsynth.store import Store
 
 TASKS = ["T1->T2", "T1+T2->FLAIR"]
@@ -122,3 +122,92 @@ def test_without_curves_there_is_no_section_of_them(store: Store, tmp_path: Path
     out = tmp_path / "out"
     evaluate(store, {"blur": Method(convolved, "d")}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
     assert "<h2>Training</h2>" not in (out / "index.html").read_text()
+
+
+def level(value: float, digest: str, **more: object) -> Method:
+    """One grey everywhere."""
+    return Method(lambda images, *_: np.full_like(images[0], value), digest, **more)  # type: ignore[arg-type]
+
+
+def shown(store: Store, out: Path, methods: dict[str, Method], monkeypatch: pytest.MonkeyPatch, **how: object):
+    """What a call draws: per task of the panel the grey of each method in the middle of the brain, and the labels."""
+    rows, labels = [], []
+    monkeypatch.setattr(report, "panel", lambda found: rows.extend(found) or figures.panel(found))
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.legend", lambda axes, **_: labels.extend(axes.get_legend_handles_labels()[1])
+    )
+    evaluate(store, methods, out=out, reporter=Reporter(quiet=True), **{"tasks": TASKS, **how})  # type: ignore[arg-type]
+    greys = {
+        str(row.task): {n: round(float(i[16, 16]), 3) for n, i in row.made.items() if n not in FLOORS} for row in rows
+    }
+    return greys, labels
+
+
+def test_methods_added_one_by_one_are_all_shown(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    records = [tmp_path / name / "metrics.jsonl" for name in ("a", "b")]
+    for record in records:
+        record.parent.mkdir()
+        record.write_text('{"global_step": 5, "validation_psnr": 20.0}\n')
+    one, two = level(0.25, "1", records=records[:1]), level(0.5, "2", records=records[1:])
+    shown(store, out, {"one": one}, monkeypatch)
+    records[0].unlink()  # of a run that was tidied away
+    greys, labels = shown(store, out, {"two": two}, monkeypatch)
+    assert greys == {task: {"one": 0.25, "two": 0.5} for task in TASKS}
+    assert labels == ["one", "two"]
+    monkeypatch.setattr(Method, "run", lambda *_: pytest.fail("all is there"))
+    assert shown(store, out, {"two": two}, monkeypatch)[0] == greys
+
+
+def test_pictures_of_other_weights_or_damaged_ones_are_made_anew(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shown(store, out, {"one": level(0.25, "1")}, monkeypatch)
+    greys, _ = shown(store, out, {"one": level(0.75, "new")}, monkeypatch, overwrite=True)
+    assert greys == {task: {"one": 0.75} for task in TASKS}
+    (out / "pictures.safetensors").write_bytes(b"\xff" * 20)
+    assert shown(store, out, {"one": level(0.75, "new")}, monkeypatch)[0] == greys
+
+
+def test_heat_maps_are_of_the_scores_on_the_page(store: Store, tmp_path: Path) -> None:
+    """Not of weights or a split of before; two names never share a file."""
+    out = tmp_path / "out"
+
+    def grids(methods: dict[str, Method], **how: object) -> list[str]:
+        evaluate(store, methods, out=out, reporter=Reporter(quiet=True), **how)  # type: ignore[arg-type]
+        page = (out / "index.html").read_text()
+        captions = re.findall(r"<figcaption>(A_[^<]*)</figcaption>", page)
+        assert len(captions) == len(list((out / "figures").glob("grid_*")))
+        return captions
+
+    both = ["A_w-o", "A_w-o_gain", "A_w/o", "A_w/o_gain"]
+    methods = {"w/o": level(0.25, "1"), "w-o": level(0.5, "2")}
+    assert sorted(grids(methods, tasks="grid")) == both
+    assert sorted(grids(methods, tasks=TASKS)) == both, "their rows are still there"
+    assert grids({"w/o": level(0.3, "new")}, tasks=TASKS, overwrite=True) == ["A_w-o", "A_w-o_gain"]
+    for path in (store.root / "A").glob("case0[12]/case.json"):
+        path.write_text(path.read_text().replace('"split": "test"', '"split": "val"'))
+    assert grids(methods, tasks=TASKS, split="val", overwrite=True) == []
+
+
+@pytest.mark.parametrize("scored_before", [False, True])
+def test_a_damaged_case_costs_its_own_rows_only(store: Store, tmp_path: Path, scored_before: bool) -> None:
+    out = tmp_path / "out"
+    methods = {"one": level(0.25, "1")}
+    if scored_before:
+        evaluate(store, methods, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    array = store.root / "A" / "case01" / "images.npy"
+    array.write_bytes(array.read_bytes()[:-9])
+    done = evaluate(store, methods, out=out, tasks=TASKS, reporter=Reporter(quiet=True))
+    assert done.exit_code == (0 if scored_before else 5)
+    assert [f.name for f in done.failures] == ([] if scored_before else ["A/case01"])
+    page = (out / "index.html").read_text()
+    assert f"<td>A</td><td>T1-&gt;T2</td><td>{2 if scored_before else 1}</td>" in page
+    assert 'alt="A"' in page, "the picture is of the other case"
+    assert "one" in json.loads((out / "compute.json").read_text())
+    other = store.root / "A" / "case02" / "images.npy"
+    other.write_bytes(other.read_bytes()[:-9])
+    done = evaluate(store, methods, out=tmp_path / "none", tasks=TASKS, reporter=Reporter(quiet=True))
+    assert done.exit_code == 4
+    assert not (tmp_path / "none" / "index.html").exists()

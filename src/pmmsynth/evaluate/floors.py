@@ -1,8 +1,10 @@
 """The trivial floors every method must beat: copy of the best source, dataset mean image, linear regression."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +19,25 @@ COPY, MEAN, REGRESSION = FLOORS = ("copy", "mean image", "regression")
 
 @dataclass(frozen=True)
 class Floors:
-    """The fitted floors; each is a `Synthesize`. `digest` identifies the training data."""
+    """The floors, each a `Synthesize`; fitted when first used or sent to another process.
 
-    fits: LeastSquares
+    Attributes:
+        fit: Reads the training cases.
+        digest: Of those.
+        taught: The modalities some training case has together.
+    """
+
+    fit: Callable[[], LeastSquares]
     digest: str
+    taught: frozenset[tuple[str, ...]] = frozenset()
+
+    @cached_property
+    def fits(self) -> LeastSquares:
+        """What `fit` found, once."""
+        return self.fit()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "fits": self.fits}
 
     def copy(self, images: Stack, sources: tuple[str, ...], target: str, case: CaseRecord) -> Stack:
         """The source with the lowest mean squared error on the training split."""
@@ -42,7 +59,7 @@ class Floors:
 
     def methods(self, wanted: Iterable[Task], datasets: Iterable[str]) -> dict[str, Method]:
         """Name to method, able to do those of `wanted` that some training case could teach."""
-        able = [t for t in wanted if self.fits.having("", (*t.sources, t.target))]
+        able = [t for t in wanted if any({*t.sources, t.target} <= {*names} for names in self.taught)]
         names = frozenset(str(t) for t in able)
         tasks = dict.fromkeys(datasets, names)
         functions = (self.copy, self.mean_image, self.regression)
@@ -50,9 +67,10 @@ class Floors:
 
 
 def fit_floors(store: Store, reporter: Reporter) -> Floors:
-    """Fit on the training split; memory does not grow with the cohort."""
+    """Of the training split; memory does not grow with the cohort."""
     cases = [case for case in store.cases("train") if case.scored_slices().size]
-    return Floors(fit_least_squares(cases, reporter), digest_of(cases))
+    taught = frozenset(case.record.modalities for case in cases)
+    return Floors(partial(fit_least_squares, cases, reporter), digest_of(cases), taught)
 
 
 def digest_of(cases: Iterable[PreparedCase]) -> str:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from statistics import fmean
+from urllib.parse import unquote
 
 from jinja2 import Environment
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,28 +16,32 @@ from matplotlib.figure import Figure
 from pmmsynth.atomic import write_text
 from pmmsynth.evaluate.compute import Compute
 from pmmsynth.evaluate.floors import FLOORS
-from pmmsynth.evaluate.method import Method
+from pmmsynth.evaluate.pictures import Curves
 from pmmsynth.evaluate.score import Score
 from pmmsynth.evaluate.tables import columns, means, rows
 from pmmsynth.metrics import PROTOCOL, PROTOCOLS
-from pmmsynth.record import read_record
 
 
 def write_page(
-    out: Path, scores: Sequence[Score], methods: Mapping[str, Method], compute: Mapping[str, Compute], cases: str
+    out: Path,
+    scores: Sequence[Score],
+    curves: Mapping[str, Curves],
+    compute: Mapping[str, Compute],
+    pictures: Sequence[Path],
+    cases: str,
 ) -> Path:
-    """Write `index.html` into the folder of an evaluation, with every picture of `figures/` inside it.
+    """Write `index.html` into the folder of an evaluation, with these pictures inside it.
 
     Args:
         out: The folder.
         scores: Of one split.
-        methods: Those evaluated now, for their training curves.
+        curves: Of the training of methods.
         compute: What methods cost.
+        pictures: `panel_*` and `grid_*`.
         cases: Which they are, in words.
     """
     tables = {p: rows(scores, p) for p in PROTOCOLS if any(s.protocol == p for s in scores)}
     names = columns(scores)
-    pictures = sorted((out / "figures").glob("*.png"))
     template = Environment(autoescape=True, trim_blocks=True).from_string(
         files("pmmsynth.evaluate").joinpath("page.html").read_text(encoding="utf-8")
     )
@@ -52,29 +57,22 @@ def write_page(
             name: fmean(row.cells[name].mean["psnr"] for row in tables[PROTOCOL] if name in row.cells) for name in names
         },
         compute=compute,
-        curves=_curves(methods),
+        curves=_drawn(curves),
         panels=[(p.stem.removeprefix("panel_"), embedded(p)) for p in pictures if p.stem.startswith("panel_")],
-        grids=[(p.stem.removeprefix("grid_"), embedded(p)) for p in pictures if p.stem.startswith("grid_")],
+        grids=[(unquote(p.stem.removeprefix("grid_")), embedded(p)) for p in pictures if p.stem.startswith("grid_")],
     )
     page = out / "index.html"
     write_text(page, text)
     return page
 
 
-def _curves(methods: Mapping[str, Method]) -> str | None:
-    """Validation PSNR of every record of every method; None if there is none."""
+def _drawn(curves: Mapping[str, Curves]) -> str | None:
+    """Validation PSNR over steps of every model; None if there is none."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
-    drawn = 0
-    for name, method in methods.items():
-        for record in method.records:
-            checks = [row for row in read_record(record) if "validation_psnr" in row] if record.is_file() else []
-            label = name if len(method.records) == 1 else f"{name}, {record.parent.name}"
-            axes.plot(
-                [r["global_step"] for r in checks], [r["validation_psnr"] for r in checks], "o-", ms=3, label=label
-            )
-            drawn += len(checks)
-    if not drawn:
+    for label, (steps, psnr) in (item for each in curves.values() for item in each.items()):
+        axes.plot(steps, psnr, "o-", ms=3, label=label)
+    if not curves:
         return None
     axes.set(xlabel="step", ylabel="validation PSNR (dB)")
     axes.legend(fontsize=7, ncols=2)

@@ -1,29 +1,30 @@
 """The whole evaluation: scores, tables and figures of some methods and the floors in one folder."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from urllib.parse import quote
 
 from pmmsynth.atomic import write_text
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
-from pmmsynth.errors import UsageError
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.compute import compute
-from pmmsynth.evaluate.figures import PanelRow, heat_map, panel, save
+from pmmsynth.evaluate.figures import heat_map, panel, save
 from pmmsynth.evaluate.floors import FLOORS, fit_floors
 from pmmsynth.evaluate.method import Method
 from pmmsynth.evaluate.page import write_page
-from pmmsynth.evaluate.score import cases_of, read_scores, score
-from pmmsynth.evaluate.tables import csv_text, markdown
+from pmmsynth.evaluate.pictures import Pictures, figure_cases
+from pmmsynth.evaluate.score import Score, cases_of, read_scores, score
+from pmmsynth.evaluate.tables import columns, csv_text, markdown
 from pmmsynth.evaluate.tasks import Selection, tasks_for
 from pmmsynth.jobs import Failure
 from pmmsynth.metrics import PROTOCOLS
-from pmmsynth.modality import Task, all_tasks
+from pmmsynth.modality import Task, all_tasks, ordered
 from pmmsynth.store import PreparedCase, Store
 
-PANEL_TASKS = 4
+PICTURES = "pictures.safetensors"
 
 
 @dataclass(frozen=True)
@@ -66,65 +67,72 @@ def evaluate(
     )  # fmt: skip
     kept = read_scores(path)
     scores = [s for s in kept if s.split == split]
+    if not scores:
+        return Evaluation(out, "", 0, outcome.failures, outcome.exit_code)
     table = markdown(scores)
     shown = [p for p in PROTOCOLS if any(s.protocol == p for s in scores)]
     write_text(out / "table.md", "\n".join(markdown(scores, p) for p in shown))
     write_text(out / "table.csv", csv_text(scores))
-    cases = cases_of(store, split, max_cases)
-    for case in figure_cases(cases):
-        if found := panel_rows(case, every, tasks):
-            save(panel(found), out / "figures" / f"panel_{case.record.dataset}.png")
-    if tasks == "grid":
-        for dataset in dict.fromkeys(s.dataset for s in scores):
-            for name in methods:
-                for gain, suffix in ((False, ""), (True, "_gain")):
-                    save(
-                        heat_map(scores, name, dataset, gain=gain),
-                        out / "figures" / f"grid_{dataset}_{_file_name(name)}{suffix}.png",
-                    )
-    digests = {s.method: s.digest for s in kept}
+    failed = {failure.name for failure in outcome.failures}
+    sound = [c for c in cases_of(store, split, max_cases) if f"{c.record.dataset}/{c.record.case}" not in failed]
+    cases = figure_cases(sound)
+    newest = {s.method: s.digest for s in kept}
+    digests = {name: newest[name] for name in columns(kept)}
+    pictures = Pictures.read(out / PICTURES, digests)
+    pictures.learn(methods)
+    figures = _panels(out, pictures, cases, every, tasks, reporter) + _heat_maps(out, scores)
+    pictures.write(out / PICTURES)
+    for old in set((out / "figures").glob("*.png")) - {*figures}:
+        old.unlink()
     costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks), digests)
     who = f"training patients held out as fold {store.fold}" if store.fold and split == "test" else f"{split} cases"
-    page = write_page(out, scores, methods, costs, who)
+    page = write_page(out, scores, pictures.curves, costs, figures, who)
     reporter.say(f"scores, tables and figures in {out}; open {page.resolve()}", out=str(out), rows=len(scores))
-    return Evaluation(out, table, sum(outcome.results), outcome.failures, outcome.exit_code)
+    code = 5 if outcome.exit_code == 4 else outcome.exit_code  # other cases were scored, maybe by an earlier call
+    return Evaluation(out, table, sum(outcome.results), outcome.failures, code)
 
 
-def figure_cases(cases: Sequence[PreparedCase]) -> list[PreparedCase]:
-    """One case per dataset: of those with the most modalities the first with a lesion, else the first."""
-    chosen: dict[str, PreparedCase] = {}
+def _panels(
+    out: Path,
+    pictures: Pictures,
+    cases: Sequence[PreparedCase],
+    methods: Mapping[str, Method],
+    tasks: Selection,
+    reporter: Reporter,
+) -> list[Path]:
+    """Draw the panel of each case; one that was damaged since it was scored is passed over."""
+    drawn = []
     for case in cases:
-        best = chosen.setdefault(case.record.dataset, case)
-        if _worth(case) > _worth(best):
-            chosen[case.record.dataset] = case
-    return list(chosen.values())
+        try:
+            found = pictures.panel(case, methods, tasks)
+        except BadInput as error:
+            reporter.warn(f"no picture of {case.record.dataset}: {error}")
+            continue
+        if found:
+            drawn.append(out / "figures" / f"panel_{case.record.dataset}.png")
+            save(panel(found), drawn[-1])
+    return drawn
 
 
-def panel_rows(case: PreparedCase, methods: Mapping[str, Method], tasks: Selection) -> list[PanelRow]:
-    """A few tasks on the scored slice with the most lesion (the middle one if there is none)."""
-    record, scored = case.record, case.scored_slices()
-    areas = np.asarray(case.lesion())[scored].sum(axis=(1, 2))
-    index = scored[int(areas.argmax()) if areas.any() else len(scored) // 2]
-    images = case.slices([index])
-    brain, lesion = case.brain()[index : index + 1], np.asarray(case.lesion()[index])
-    wanted = tasks_for(record.modalities, "paper" if tasks == "grid" else tasks)
-    rows = []
-    for task in wanted[:PANEL_TASKS]:
-        able = {name: method for name, method in methods.items() if method.can(task, record.dataset)}
-        made = {name: method.run(images, record.modalities, task, record, brain)[0] for name, method in able.items()}
-        inputs = [images[record.modalities.index(s), 0] for s in task.sources]
-        truth = images[record.modalities.index(task.target), 0]
-        rows.append(PanelRow(record.dataset, task, inputs, truth, made, lesion))
-    return rows
+def _heat_maps(out: Path, scores: Sequence[Score]) -> list[Path]:
+    """Draw the maps of a method in a dataset where it made each sequence from each other one, as `grid` asks."""
+    asked: dict[tuple[str, str], dict[str, Task]] = defaultdict(dict)
+    for row in scores:
+        asked[row.dataset, row.method][row.task] = Task.parse(row.task)
+    drawn = []
+    for (dataset, method), tasks in asked.items():
+        names = ordered(m for task in tasks.values() for m in (*task.sources, task.target))
+        single = {str(task) for task in all_tasks(names) if len(task.sources) == 1}
+        if method not in FLOORS and single <= tasks.keys():
+            for gain, suffix in ((False, ""), (True, "_gain")):
+                drawn.append(out / "figures" / f"grid_{dataset}_{_file_name(method)}{suffix}.png")
+                save(heat_map(scores, method, dataset, gain=gain), drawn[-1])
+    return drawn
 
 
 def _file_name(name: str) -> str:
-    """A method's name without what a file system minds ("w/o PFM")."""
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-
-
-def _worth(case: PreparedCase) -> tuple[int, bool]:
-    return len(case.record.modalities), bool(case.lesion()[case.scored_slices()].any())
+    """A method's name without what a file system minds, and not that of another method ("w%2Fo PFM")."""
+    return quote(name, safe=" ,=+")
 
 
 def _all_tasks(store: Store, selection: Selection) -> list[Task]:

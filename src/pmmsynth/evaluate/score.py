@@ -126,12 +126,15 @@ def score(
     for name, method in methods.items():
         check_unknown(name, method.learned, cases, reporter)
     with only_writer(out.parent):
-        done = _begin(store, methods, out, overwrite, reporter, command)
+        done, meta = _begin(store, methods, out, overwrite, reporter)
         work = [
             _Work(case, todo, out)
             for case, wanted in plans
             if (todo := _missing(case, wanted, methods, done))  # nothing left of this case: skip it
         ]
+        if work:
+            meta.runs.append({"command": command, "started": datetime.now(UTC).isoformat(timespec="seconds")})
+            write_json(_beside(out), meta.model_dump())
         names = [f"{w.case.record.dataset}/{w.case.record.case}" for w in work]
         return map_cases(_score_case, work, names, label="score", jobs=jobs, reporter=reporter)
 
@@ -240,10 +243,10 @@ def _append(path: Path, rows: Iterable[Score]) -> None:
 
 
 def _begin(
-    store: Store, methods: Mapping[str, Method], out: Path, overwrite: bool, reporter: Reporter, command: str
-) -> set[tuple[str, str, str, str]]:
-    """Repair or clear the file, write its sidecar, and say which rows need not be computed."""
-    meta_path = out.with_suffix(".meta.json")
+    store: Store, methods: Mapping[str, Method], out: Path, overwrite: bool, reporter: Reporter
+) -> tuple[set[tuple[str, str, str, str]], Meta]:
+    """Repair or clear the file; which rows need not be computed, and what is to stand in the sidecar."""
+    meta_path = _beside(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     digest = digest_of(store.cases())
     rows, old = _existing(out, meta_path, reporter)
@@ -256,17 +259,19 @@ def _begin(
         if row.method in methods and row.digest != methods[row.method].digest:
             _refuse_unless(False, f"{out}: rows of other weights named {row.method!r}", "one set of weights per name")
     write_text(out, "".join(row.model_dump_json() + "\n" for row in rows))
-    run = {"command": command, "started": datetime.now(UTC).isoformat(timespec="seconds")}
     meta = Meta(
         store=str(store.root),
         store_digest=digest,
         protocols=PROTOCOLS,
         methods=(old.methods if old else {}) | {name: method.digest for name, method in methods.items()},
         versions={name: version(name) for name in PACKAGES},
-        runs=[*(old.runs if old else []), run],
+        runs=list(old.runs) if old else [],
     )
-    write_json(meta_path, meta.model_dump())
-    return {row.key for row in rows}
+    return {row.key for row in rows}, meta
+
+
+def _beside(scores: Path) -> Path:
+    return scores.with_suffix(".meta.json")
 
 
 def _existing(out: Path, meta_path: Path, reporter: Reporter) -> tuple[list[Score], Meta | None]:

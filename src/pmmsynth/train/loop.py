@@ -72,7 +72,6 @@ def train(
     if fabric.world_size > 1:
         reporter.say(f"{fabric.world_size} processes, {fabric.world_size * config.batch_size} slices per step")
     run = _build(fabric, store, config, card)  # what is refused here leaves no folder
-    by_first(fabric, lambda: verify_cases([*store.cases("train"), *store.cases("val")], reporter))
     with ExitStack() as held:
         by_first(fabric, lambda: held.enter_context(only_writer(out)))
         by_first(fabric, lambda: open_run(out, store, config, card, processes=fabric.world_size))
@@ -120,6 +119,8 @@ def _train(run: Run, store: Store, out: Path, reporter: Reporter) -> None:
         if not fabric.is_global_zero:
             run.state.load(checkpoint)
         reporter.say(f"resuming at epoch {run.progress.epoch}, step {run.progress.step}")
+    if run.progress.epoch < config.epochs:
+        by_first(fabric, lambda: verify_cases([*store.cases("train"), *store.cases("val")], reporter))
     record = None
     if fabric.is_global_zero:
         record = Record(out / "metrics.jsonl", steps=run.global_step, epochs=run.progress.epoch)

@@ -26,7 +26,7 @@ from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.segment.regions import Target
 from pmmsynth.segment.report import write_report
-from pmmsynth.segment.score import RegionScore, evaluate_segmenter, read_rows
+from pmmsynth.segment.score import RegionScore, Segmented, evaluate_segmenter, read_rows
 from pmmsynth.segment.train import SegmentConfig, train_segmenter
 from pmmsynth.store import Store
 
@@ -75,12 +75,11 @@ def main(
             config = SegmentConfig(target=target, left_out=left_out, steps=budget, width=width, seed=seed)
             synthesis = (folds or [model]) if mixes else []
             train_segmenter(cohort, folder / name, config, models=synthesis, reporter=reporter)
-            evaluate_segmenter(cohort, folder / name, rows, split=split, reporter=reporter)
+            whole(evaluate_segmenter(cohort, folder / name, rows, split=split, reporter=reporter))
         for name in names:
             for network in ("full", "mixed"):
-                evaluate_segmenter(
-                    cohort, folder / network, rows, model=model, left_out=name, split=split, reporter=reporter
-                )
+                given = {"model": model, "left_out": name, "split": split, "reporter": reporter}
+                whole(evaluate_segmenter(cohort, folder / network, rows, **given))
         found.append(read_rows(rows))
     table = write_report(averaged(found), out / split).read_text(encoding="utf-8")
     print(table)
@@ -91,6 +90,12 @@ def main(
         mixed = f", {mixed_steps} of the mixed one" if mixed_steps else ""
         what = f"{steps} steps of each network{mixed}, width {width}, {said(seeds)}."
         write_text(page, f"{text}\n\n## Results\n\n{what} {table}\n![bars](figures/{page.stem}.png)\n")
+
+
+def whole(done: Segmented) -> None:
+    """End here if a case failed: a table over the others would pass for one over all."""
+    if done.exit_code:
+        raise SystemExit(done.exit_code)
 
 
 def averaged(seeds: Sequence[list[RegionScore]]) -> list[RegionScore]:

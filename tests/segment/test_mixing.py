@@ -160,8 +160,8 @@ def test_scored_as_it_was_taught(gliomas, model, tmp_path, quiet, monkeypatch):
 def test_the_run_knows_its_model(gliomas, model, method, tmp_path, quiet):
     folder = train_segmenter(gliomas, tmp_path / "mixed", TINY, models=[model], reporter=quiet)
     assert load_segmenter(folder)[1].synthesis == method.digest
-    rows = evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", reporter=quiet)
-    rows = evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", model=model, left_out="T2", reporter=quiet)
+    rows = evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", reporter=quiet).rows
+    rows = evaluate_segmenter(gliomas, folder, tmp_path / "rows.jsonl", model=model, left_out="T2", reporter=quiet).rows
     assert {(r.variant, r.left_out) for r in rows} == {("mixed, real", ""), ("mixed, synthesized", "T2")}
     plain = train_segmenter(gliomas, tmp_path / "plain", TINY, reporter=quiet)
     assert load_segmenter(plain)[1].synthesis == ""

@@ -48,7 +48,23 @@ def test_only_cases_of_all_variants_count_and_missing_distances_are_said(rows):
     assert group.n == 5
     assert "| 6.5 (4) | 6.0 (5) | 6.0 (5) |" in markdown([group])
     assert groups([r for r in rows if r.variant != "real"]) == []
-    assert "No scenario" in markdown([])
+    assert markdown([]) == ""
+
+
+def test_what_is_not_compared_is_said_by_itself(rows, tmp_path):
+    """One segmenter, and a sequence synthesized without a network that was trained without it."""
+    few = [r for r in rows if r.variant != "dropped"]
+    few[0] = few[0].model_copy(update={"hd95_mm": None})
+    text = write_report(few, tmp_path).read_text(encoding="utf-8")
+    assert text.startswith("Scenarios of which not all of real, synthesized, dropped are there")
+    assert "| - | real | whole tumour | 6 | 0.800 ± 0.130 | 7.0 (5) | 1.5 |" in text
+    assert "| T1C | synthesized | whole tumour | 6 | 0.770 ± 0.128 | 6.5 (6) | 1.5 |" in text
+    assert not (tmp_path / "segmentation.png").exists()
+    both = [*rows, row("synthesized", "T2", 0, 0.5)]
+    text = write_report(both, tmp_path).read_text(encoding="utf-8")
+    assert "| T1C | whole tumour | 6 |" in text
+    assert "| T2 | synthesized | whole tumour | 1 | 0.500 | 4.0 (1) | 2.0 |" in text
+    assert "| - | real |" not in text, "it stands in the table above"
 
 
 def test_p_is_corrected_over_all_scenarios_and_regions(rows):

@@ -33,7 +33,7 @@ def model(tmp_path):
 
 def test_real_rows_by_hand(gliomas, full, tmp_path, quiet):
     """All slices with brain through the network, inside the brain alone, against the labels."""
-    rows = evaluate_segmenter(gliomas, full, tmp_path / "rows.jsonl", reporter=quiet)
+    rows = evaluate_segmenter(gliomas, full, tmp_path / "rows.jsonl", reporter=quiet).rows
     assert [(r.dataset, r.case) for r in rows[::3]] == [("A", "A3"), ("A", "A4"), ("B", "B1")]
     assert {(r.variant, r.left_out) for r in rows} == {("real", "")}
     case = read_case(gliomas.root / "B" / "B1")
@@ -72,7 +72,7 @@ def test_three_variants_and_nothing_twice(gliomas, full, model, tmp_path, quiet,
     def everything():
         evaluate_segmenter(gliomas, without, path, reporter=quiet)
         evaluate_segmenter(gliomas, full, path, reporter=quiet)
-        return evaluate_segmenter(gliomas, full, path, model=model, left_out="t1ce", reporter=quiet)
+        return evaluate_segmenter(gliomas, full, path, model=model, left_out="t1ce", reporter=quiet).rows
 
     rows = everything()
     assert [r.variant for r in read_rows(path)[::9]] == ["real", "synthesized", "dropped"]
@@ -91,9 +91,9 @@ def test_three_variants_and_nothing_twice(gliomas, full, model, tmp_path, quiet,
 
 def test_rows_of_other_weights_are_replaced(gliomas, full, tmp_path, quiet):
     path = tmp_path / "rows.jsonl"
-    before = {r.case: r.digest for r in evaluate_segmenter(gliomas, full, path, reporter=quiet)}
+    before = {r.case: r.digest for r in evaluate_segmenter(gliomas, full, path, reporter=quiet).rows}
     other = train_segmenter(gliomas, tmp_path / "other", replace(TINY, seed=1), reporter=quiet)
-    after = evaluate_segmenter(gliomas, other, path, reporter=quiet)
+    after = evaluate_segmenter(gliomas, other, path, reporter=quiet).rows
     assert len(after) == 9
     assert all(before[r.case] != r.digest for r in after)
 
@@ -101,20 +101,20 @@ def test_rows_of_other_weights_are_replaced(gliomas, full, tmp_path, quiet):
 def test_each_split_for_itself(gliomas, full, tmp_path, quiet):
     """Rows of training and validation cases stay in the file and out of what a call on test cases returns."""
     path = tmp_path / "rows.jsonl"
-    counts = {s: len(evaluate_segmenter(gliomas, full, path, split=s, reporter=quiet)) for s in ("train", "test")}
+    counts = {s: len(evaluate_segmenter(gliomas, full, path, split=s, reporter=quiet).rows) for s in ("train", "test")}
     assert counts == {"train": 9, "test": 9}
-    assert len(evaluate_segmenter(gliomas, full, path, reporter=quiet)) == 9
+    assert len(evaluate_segmenter(gliomas, full, path, reporter=quiet).rows) == 9
     assert {r.split for r in read_rows(path)} == {"train", "test"}
     assert len(read_rows(path)) == 18
 
 
 def test_rows_of_cases_that_left_the_split_go(gliomas, full, tmp_path, quiet):
     path = tmp_path / "rows.jsonl"
-    rows = evaluate_segmenter(gliomas, full, path, reporter=quiet)
+    rows = evaluate_segmenter(gliomas, full, path, reporter=quiet).rows
     gone = [row.model_copy(update={"case": "A9"}) for row in rows[:3]]
     elsewhere = [row.model_copy(update={"dataset": "C"}) for row in rows[:3]]
     write_rows(path, [*rows, *gone, *elsewhere])
-    after = evaluate_segmenter(gliomas, full, path, reporter=quiet)
+    after = evaluate_segmenter(gliomas, full, path, reporter=quiet).rows
     assert {(r.dataset, r.case) for r in after} == {(r.dataset, r.case) for r in [*rows, *elsewhere]}
 
 
@@ -123,7 +123,7 @@ def test_another_network_leaves_no_row_of_the_one_before(gliomas, full, tmp_path
     path = tmp_path / "rows.jsonl"
     evaluate_segmenter(gliomas, full, path, reporter=quiet)
     other = train_segmenter(gliomas, tmp_path / "other", replace(TINY, seed=1), reporter=quiet)
-    after = evaluate_segmenter(Store(gliomas.root, ("B",)), other, path, reporter=quiet)
+    after = evaluate_segmenter(Store(gliomas.root, ("B",)), other, path, reporter=quiet).rows
     assert {(r.dataset, r.case) for r in after} == {("B", "B1")}
     assert len({r.network for r in read_rows(path)}) == 1
 
@@ -142,7 +142,7 @@ def test_truth_outside_the_brain_does_not_count(gliomas, full, tmp_path, quiet, 
     monkeypatch.setattr(score, "regions_of", lambda *_: sticking)
     perfect = torch.from_numpy(truth[:, brain_slices(case)].transpose(1, 0, 2, 3).copy())
     monkeypatch.setattr(score, "segment", lambda *_: perfect)
-    rows = evaluate_segmenter(Store(gliomas.root, ("B",)), full, tmp_path / "rows.jsonl", reporter=quiet)
+    rows = evaluate_segmenter(Store(gliomas.root, ("B",)), full, tmp_path / "rows.jsonl", reporter=quiet).rows
     assert [row.dice for row in rows] == [1, 1, 1]
     assert [row.truth_ml for row in rows] == pytest.approx([(t & case.brain()).sum() * 0.004 for t in truth])
 
@@ -182,9 +182,27 @@ def test_neither_network_is_scored_on_what_it_learned_from(full, model, tmp_path
     with pytest.raises(UsageError, match="1 of 4 cases among those the segmenter learned from, the first A/A0;"):
         evaluate_segmenter(store, full, rows, reporter=quiet)
     trained = train_segmenter(store, tmp_path / "run", TINY, reporter=quiet)
-    assert len(evaluate_segmenter(store, trained, rows, reporter=quiet)) == 12
+    assert len(evaluate_segmenter(store, trained, rows, reporter=quiet).rows) == 12
     knowing = make_model(tmp_path / "knowing", learned=load_segmenter(full)[1].learned)
     with pytest.raises(UsageError, match="1 of 4 cases among those the model learned from, the first A/A0;"):
         evaluate_segmenter(store, trained, rows, model=knowing, left_out="T2", reporter=quiet)
     with pytest.raises(UsageError, match="those the model learned from, the first A/A0;"):
         export_nnunet(store, tmp_path / "nnunet", model=knowing, left_out="T2", reporter=quiet)
+
+
+def test_a_damaged_case_does_not_stop_the_others(full, tmp_path, quiet, capsys):
+    store, path = make_segment_store(tmp_path / "store", "A", "B"), tmp_path / "rows.jsonl"
+    array = store.root / "A" / "A3" / "images.npy"
+    content = array.read_bytes()
+    array.write_bytes(content[:-9])
+    done = evaluate_segmenter(store, full, path, reporter=quiet)
+    assert [row.case for row in done.rows[::3]] == ["A4", "B1"]
+    assert (done.exit_code, [f.name for f in done.outcome.failures]) == (5, ["A/A3"])
+    assert "A3/images.npy: not the bytes case.json was written for" in capsys.readouterr().err
+    assert evaluate_segmenter(store, full, path, reporter=quiet).exit_code == 5, "rows of before are there"
+    array.write_bytes(content)
+    done = evaluate_segmenter(store, full, path, reporter=quiet)
+    assert (done.exit_code, len(done.rows)) == (0, 9)
+    for case in store.cases("test"):
+        (case.folder / "images.npy").write_bytes(b"")
+    assert evaluate_segmenter(store, full, tmp_path / "none.jsonl", reporter=quiet).exit_code == 4

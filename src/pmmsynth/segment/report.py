@@ -102,7 +102,7 @@ def overall(
 def markdown(found: Sequence[Group]) -> str:
     """Tables with what their columns mean: Dice, distances and volumes, and, where it was scored, the mixed network."""
     if not found:
-        return "No scenario has all three variants yet.\n"
+        return ""
     tables = [dice_table(found), distance_table(found)]
     if mixed := [group for group in found if MIXED[1] in group.rows]:
         tables.append(mixed_table(mixed))
@@ -169,6 +169,30 @@ def distance_table(found: Sequence[Group]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rest(rows: Sequence[RegionScore], found: Sequence[Group]) -> str:
+    """What was scored of scenarios that lack a variant, without comparisons; nothing if there is none."""
+    whole = {group.left_out for group in found}
+    parts: dict[tuple[str, Variant, str], list[RegionScore]] = defaultdict(list)
+    for row in rows:
+        if row.left_out not in whole and (row.left_out or not found):
+            parts[row.left_out, row.variant, row.region].append(row)
+    if not parts:
+        return ""
+    lines = [
+        f"Scenarios of which not all of {', '.join(VARIANTS)} are there, so that nothing is compared. Dice, mean ± "
+        "standard deviation over n cases; medians of HD95 in mm and of the absolute error of the volume in ml. "
+        f"{EMPTY}",
+        "",
+        "| left out | variant | region | n | Dice | HD95 | volume |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for (left_out, variant, region), own in parts.items():
+        volume = median(abs(row.volume_ml - row.truth_ml) for row in own)
+        cells = [str(len(own)), _spread([row.dice for row in own]), _distance(own), f"{volume:.1f}"]
+        lines.append(f"| {left_out or '-'} | {variant} | {region} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _over_all(found: Sequence[Group], variant: Variant, shown: Sequence[Variant], others: Sequence[Variant]) -> str:
     means = ", ".join(f"{v} {fmean(fmean(group.dice(v)) for group in found):.3f}" for v in shown)
     text = f"Mean over regions and scenarios: {means}."
@@ -217,8 +241,9 @@ def bars(found: Sequence[Group]) -> Figure:
 
 def write_report(rows: Iterable[RegionScore], out: Path) -> Path:
     """Write segmentation.md and, once there is a whole scenario, segmentation.png; returns the table's path."""
+    rows = list(rows)
     found = groups(rows)
-    write_text(out / "segmentation.md", markdown(found))
+    write_text(out / "segmentation.md", "\n".join(text for text in (markdown(found), rest(rows, found)) if text))
     if found:
         save(bars(found), out / "segmentation.png")
     return out / "segmentation.md"

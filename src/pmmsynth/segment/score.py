@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
+from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.learned import check_unknown
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import Task, parse_modality
@@ -73,6 +75,21 @@ class RegionScore(BaseModel):
         return self.variant, self.left_out, self.dataset, self.case
 
 
+@dataclass(frozen=True)
+class Segmented:
+    """The rows of a split, of all variants, and the cases that could not be segmented now.
+
+    `exit_code`: 0 all done, 5 some failed, 4 all failed and there are no rows, 70 a fault of ours.
+    """
+
+    rows: list[RegionScore]
+    outcome: Outcome[None]
+
+    @property
+    def exit_code(self) -> int:
+        return 5 if self.outcome.exit_code == 4 and self.rows else self.outcome.exit_code
+
+
 def evaluate_segmenter(
     store: Store,
     folder: Path,
@@ -83,8 +100,8 @@ def evaluate_segmenter(
     split: Split = "test",
     device: str = "auto",
     reporter: Reporter,
-) -> list[RegionScore]:
-    """Segment the marked cases of a split and add what is missing to the rows.
+) -> Segmented:
+    """Segment the marked cases of a split and add what is missing to the rows; a damaged case does not stop the others.
 
     Rows of the same variant by other weights go, and those of cases that are no longer in this split of the store.
     Without a model all sequences are the real ones the segmenter takes. With one, `left_out` is synthesized from the
@@ -100,11 +117,8 @@ def evaluate_segmenter(
         device: Of the synthesis model.
         reporter: Where to speak.
 
-    Returns:
-        The rows of this split, of all variants.
-
     Raises:
-        BadInput: If a folder is damaged or no case fits.
+        BadInput: If the folder of a network is damaged or no case fits.
         UsageError: If segmenter, model, sequence and store do not fit together, one of them learned from a case, or
             another process writes there.
     """
@@ -124,22 +138,24 @@ def evaluate_segmenter(
     with only_writer(rows_path.parent):
         kept = _still_true(read_rows(rows_path), store, split, (variant, missing, by), reporter)
         rows = {(*row.place, row.region): row for row in kept}
-        with reporter.progress(f"segmenting, {variant} {missing}".strip(), len(cases)) as advance:
-            for case in cases:
-                digest = _digest(by, split, digest_of([case]), SCORED)
-                about = {"variant": variant, "left_out": missing, "split": split, "network": by, "digest": digest}
-                own = [(variant, missing, *_name(case), region) for region in REGIONS[card.target]]
-                if any(key not in rows or rows[key].digest != digest for key in own):
-                    case.verify()
-                    images = inputs(case, card.modalities, left_out, method)
-                    if card.synthesis:
-                        made = torch.tensor([name == left_out for name in card.modalities])
-                        images = told_apart(images, made.expand(len(images), -1))
-                    for key, found in zip(own, _score(network, card.target, case, images), strict=True):
-                        rows[key] = RegionScore(dataset=key[2], case=key[3], region=key[4], **vars(found), **about)
-                    write_rows(rows_path, list(rows.values()))
-                advance()
-    return [row for row in rows.values() if row.split == split]
+
+        def add(case: PreparedCase) -> None:
+            digest = _digest(by, split, digest_of([case]), SCORED)
+            about = {"variant": variant, "left_out": missing, "split": split, "network": by, "digest": digest}
+            own = [(variant, missing, *_name(case), region) for region in REGIONS[card.target]]
+            if any(key not in rows or rows[key].digest != digest for key in own):
+                case.verify()
+                images = inputs(case, card.modalities, left_out, method)
+                if card.synthesis:
+                    made = torch.tensor([name == left_out for name in card.modalities])
+                    images = told_apart(images, made.expand(len(images), -1))
+                for key, found in zip(own, _score(network, card.target, case, images), strict=True):
+                    rows[key] = RegionScore(dataset=key[2], case=key[3], region=key[4], **vars(found), **about)
+                write_rows(rows_path, list(rows.values()))
+
+        label, names = f"segmenting, {variant} {missing}".strip(), ["/".join(_name(case)) for case in cases]
+        outcome = map_cases(add, cases, names, label=label, jobs=1, reporter=reporter)
+    return Segmented([row for row in rows.values() if row.split == split], outcome)
 
 
 def _still_true(

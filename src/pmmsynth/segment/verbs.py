@@ -100,7 +100,7 @@ class Evaluate(Verb):
         from pmmsynth.segment.score import evaluate_segmenter
         from pmmsynth.store import Store
 
-        rows = evaluate_segmenter(
+        done = evaluate_segmenter(
             Store(self.store, self.dataset),
             self.segmenter,
             self.out / "segmentation.jsonl",
@@ -110,9 +110,9 @@ class Evaluate(Verb):
             device=self.device,
             reporter=self.reporter,
         )
-        table = write_report(rows, self.out)
+        table = write_report(done.rows, self.out)
         self.reporter.say(f"table: {table}", table=table)
-        return 0
+        return done.exit_code
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pmmsynth.atomic import replacing, replacing_folder, sha256, sweep, write_json, write_text
 from pmmsynth.console import Reporter, clock
@@ -69,6 +70,26 @@ def test_a_fault_of_ours_is_one_line_that_says_where():
     place, _, message = failure.reason.partition(": ")
     assert message == "a message of two lines"
     assert place.startswith("unexpected RuntimeError in test_console_jobs.py, line ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 GiB"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_too_little_memory_is_no_fault_of_ours(error):
+    def work(item):
+        raise error
+
+    outcome = map_cases(work, [1, 2], ["a", "b"], label="x", jobs=1, reporter=Reporter(quiet=True))
+    assert outcome.exit_code == 4
+    for failure in outcome.failures:
+        assert (failure.is_ours, failure.is_input) == (False, False)
+        assert failure.reason.startswith("found too little memory (")
+        assert failure.reason.endswith("lower --jobs or --memory")
 
 
 def test_an_interruption_is_not_swallowed():

@@ -4,8 +4,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from pmmsynth.machine import memory_held, memory_used
+from pmmsynth.infer.backends import in_bf16
+from pmmsynth.machine import fast_bf16, memory_held, memory_used
+from pmmsynth.train.config import small
 
 GB = 10**9
 
@@ -20,3 +23,17 @@ def test_the_most_memory_is_that_of_this_process_alone() -> None:
     assert 0.01 * GB < int(done.stdout) < 0.95 * GB, "not what the process holds that started it"
     del block
     assert memory_used() >= before + 0.95 * GB > memory_held()
+
+
+def test_bfloat16_is_that_of_the_device_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that has it says nothing of the processor beside it."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
+    assert [fast_bf16(device) for device in ("auto", "cuda", "cpu")] == [True, True, False]
+    assert small().resolved("cpu").precision == "32-true"
+    assert small().resolved().precision == "bf16-mixed"
+    assert not in_bf16("auto", torch.device("cpu"))
+    assert in_bf16("auto", torch.device("cuda"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert not fast_bf16()

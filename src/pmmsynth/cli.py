@@ -157,7 +157,7 @@ class Train(Verb):
         config = (base if self.epochs is None else base.lasting(self.epochs)).changed(**chosen)
         store = Store(self.store, self.dataset, Fold.parse(self.fold) if self.fold else None)
         if self.dry_run:
-            self.reporter.say(describe(store, config.resolved(), processes=self.devices))
+            self.reporter.say(describe(store, config.resolved(self.accelerator), processes=self.devices))
             return 0
         if self.devices != 1:
             return launch(self.devices, self._arguments())
@@ -205,7 +205,7 @@ class Synthesize(ManyCases):
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """bf16 for speed, float32, or auto: bf16 where the hardware computes in it."""
     memory: float | None = None
-    """Limit of the process in gigabytes; fewer slices then share a pass."""
+    """Limit of the process in gigabytes of main memory; fewer slices then share a pass."""
 
     def run(self) -> int:
         from pmmsynth.case import RAW

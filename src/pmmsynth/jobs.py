@@ -20,6 +20,10 @@ LOST = (
 )
 
 
+NO_MEMORY = ("out of memory", "can't allocate memory")
+"""What PyTorch says in errors of its own, on CUDA and on the CPU."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A case that could not be done.
@@ -117,6 +121,9 @@ def _guarded(work: Callable[[Item], Result], pair: tuple[str, Item]) -> Result |
         reason = f"found {_one_line(error)}; expected to read and write there; check space and permissions"
         return Failure(name, reason)
     except Exception as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            reason = f"found too little memory ({_one_line(error)}); expected enough; lower --jobs or --memory"
+            return Failure(name, reason)
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"
         return Failure(name, f"unexpected {type(error).__name__} in {place}: {_one_line(error)}", is_ours=True)

@@ -13,9 +13,9 @@ import psutil
 import torch
 
 
-def fast_bf16() -> bool:
-    """Whether the hardware computes in bfloat16, rather than emulating it."""
-    if torch.cuda.is_available():
+def fast_bf16(device: str = "auto") -> bool:
+    """Whether the hardware computes in bfloat16, rather than emulating it; "auto" is CUDA where there is some."""
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported())
 

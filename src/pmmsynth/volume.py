@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.imageglobals import logger
 from nibabel.nifti1 import xform_codes
+from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 from numpy.typing import NDArray
 
@@ -104,10 +105,24 @@ def read_volume(path: Path, *, constant_ok: bool = False) -> Volume:
 def read_sequence(path: Path) -> Volume:
     """As `read_volume`, of an image that was acquired. Raises BadInput, also where the header says it is synthetic."""
     volume = read_volume(path)
-    if volume.header["descrip"].item().startswith(MARK.encode()):
-        said = f"{path}: a synthetic image, as its header says"
-        raise BadInput(said, "an acquired one", "leave it out")
+    _check_acquired(path, volume)
     return volume
+
+
+def check_sequence(volume: Volume, name: str) -> None:
+    """What `read_sequence` sees to, of a volume made in Python. Raises BadInput."""
+    place = str(volume.path or name)
+    if volume.data.ndim != 3 or volume.data.dtype != np.float32:
+        raise BadInput(f"{place}: {volume.data.dtype} of shape {volume.data.shape}", "float32, 3-D", "convert it")
+    _check_affine(place, volume.affine)
+    _check_values(place, volume.data, constant_ok=False)
+    _check_acquired(place, volume)
+
+
+def _check_acquired(place: Path | str, volume: Volume) -> None:
+    if volume.header["descrip"].item().startswith(MARK.encode()):
+        said = f"{place}: a synthetic image, as its header says"
+        raise BadInput(said, "an acquired one", "leave it out")
 
 
 def shape_of(path: Path) -> tuple[int, ...]:
@@ -186,7 +201,20 @@ def _header(file: BinaryIO) -> tuple[nib.Nifti1Header, bytes]:
     if not header["sform_code"] and not (sizes > 0).all():  # else they decide nothing
         raise ValueError(f"says its voxels measure {sizes.tolist()} mm")
     header.check_fix(error_level=40)
+    _check_handedness(header)
     return header, start
+
+
+def _check_handedness(header: nib.Nifti1Header) -> None:
+    """Left and right must not depend on which of its two places a program reads."""
+    if not (header["sform_code"] and header["qform_code"]):
+        return
+    try:
+        forms = header.get_sform(), header.get_qform()
+    except (ValueError, HeaderDataError):  # a broken qform decides nothing beside an sform
+        return
+    if np.linalg.det(forms[0][:3, :3]) * np.linalg.det(forms[1][:3, :3]) < 0:
+        raise ValueError("says by its sform that left is where its qform says right is")
 
 
 def _voxels(header: nib.Nifti1Header, start: bytes, file: BinaryIO) -> NDArray[np.float32]:
@@ -247,7 +275,7 @@ def write_volume(path: Path, data: NDArray[np.generic], like: Volume, descriptio
         nib.save(image, temporary)
 
 
-def _check_values(path: Path, data: NDArray[np.float32], constant_ok: bool) -> None:
+def _check_values(path: Path | str, data: NDArray[np.float32], constant_ok: bool) -> None:
     if not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise BadInput(f"{path}: {bad} NaN or infinite voxels", "finite values", "find the step that made them")
@@ -261,7 +289,7 @@ def _check_values(path: Path, data: NDArray[np.float32], constant_ok: bool) -> N
         )
 
 
-def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
+def _check_affine(path: Path | str, affine: NDArray[np.float64]) -> None:
     """Columns must be orthogonal (no shear) and of a length a scanner can make, the first voxel not far from here."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not ((spacing >= LEAST_SPACING) & (spacing <= MOST_SPACING)).all():

@@ -137,6 +137,27 @@ def test_dicom_is_told_by_its_headers(call, tmp_path):
     assert "2 cases: 1 can be used" in out
 
 
+def test_dicom_beside_nifti_hides_none_of_it(call, tmp_path):
+    """As in sourcedata of a BIDS folder; also where DICOM comes first."""
+    two_cases(tmp_path)
+    save(tmp_path / "P2/t2.nii.gz", np.full_like(brain("T2"), 3))
+    write_classic(tmp_path / "A_source", voxels(), "T1 SE", number=2)
+    code, out, err = call(tmp_path)
+    assert code == 5
+    assert "every voxel is 3" in out
+    assert "2 cases: 1 can be used" in out
+    assert f"found DICOM beside NIfTI in {tmp_path}, not looked at" in err
+    assert call(tmp_path / "A_source")[0] == 0
+
+
+def test_a_fault_of_the_program_is_told_by_the_exit_code(call, tmp_path, monkeypatch):
+    two_cases(tmp_path)
+    monkeypatch.setattr("pmmsynth.check.findings.read_sequence", lambda path: {}[path])
+    code, out, _ = call(tmp_path)
+    assert code == 70
+    assert "unexpected KeyError" in out
+
+
 def test_a_file_that_does_not_say_how_it_lies(call, tmp_path):
     two_cases(tmp_path)
     for name in ("t1", "t2"):

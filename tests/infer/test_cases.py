@@ -268,7 +268,7 @@ def test_what_is_there_is_not_passed_off_as_what_was_asked_for(model, tmp_path, 
     outcome = run(model, [second], out, targets="flair", **options)
     assert outcome.exit_code == 4
     assert image.name in outcome.failures[0].reason
-    assert "use --overwrite, or another --out" in outcome.failures[0].reason
+    assert "choose another --subject or --out; --overwrite replaces it" in outcome.failures[0].reason
     assert state(out) == before
     assert run(model, [second], out, targets="flair", overwrite=True, **options).exit_code == 0
     assert run(model, [second], out, targets="flair", **options).results[0].kept == (image,)

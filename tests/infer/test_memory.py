@@ -43,6 +43,12 @@ def test_what_is_left_is_divided_by_what_a_slice_takes():
     assert slices_within(limit + 100 * whole_gb, card, stack=100) == 5
 
 
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -float("inf")])
+def test_a_limit_that_is_no_number_is_refused(limit):
+    with pytest.raises(UsageError, match=r"found a limit of .* GB; expected a number such as 4"):
+        slices_within(limit, make_card())
+
+
 def test_too_little_for_one_slice_says_how_much_it_takes():
     with pytest.raises(UsageError, match=r"found a limit of 0.01 GB; expected at least \d+\.\d\d GB for one slice"):
         slices_within(0.01, make_card())

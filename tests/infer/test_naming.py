@@ -1,14 +1,15 @@
 """Names of what is written, and of cases made of single files."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from pmmsynth.case import Case
-from pmmsynth.errors import UsageError
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.infer import case_of_inputs
-from pmmsynth.infer.naming import output_path, sidecar_path
+from pmmsynth.infer.naming import label, output_path, sidecar_path
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,11 @@ def test_names_are_bids(case, modality, path):
         (["t1=x/jo_t1_brain.nii.gz"], None, "jo"),
         (["t1=x/scan.17.nii.gz"], None, "scan17"),
         (["t1=x/Aufnahme 1 = t1.nii.gz"], None, "Aufnahme1"),
-        (["t2=x/jo=T2\tbrain.nii"], None, "jo"),
+        (["t2=x/jo=T2 brain.nii"], None, "jo"),
+        (["t1=raw/T1_P07.nii.gz", "t2=raw/T2_P07.nii.gz"], None, "P07"),
+        (["t1=P7/T1_brain.nii.gz"], None, "P7"),
+        (["t1=Müller/t1.nii.gz"], None, "Mullerfa6a2313"),
+        (["t1=x/t1.nii.gz"], "Möller", "Mollere6e6d8b2"),
         (["t1=x/sub-01_T1w.nii.gz"], None, "sub-01"),
         (["t1=x/sub-01_ses-02_acq-a_T1w.nii.gz"], None, "sub-01_ses-02"),
         (["t1=x/t1.nii.gz"], "sub-09", "09"),
@@ -74,3 +79,19 @@ def test_the_name_of_single_files(inputs, subject, name):
 def test_inputs_that_make_no_sense(inputs, subject, text):
     with pytest.raises(UsageError, match=re.escape(text)):
         case_of_inputs(inputs, subject)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Müller", "Möller"), ("张三", "李四"), ("Muller", "Müller"), ("P1α", "P1β"), ("Иван", "Олег")]
+)
+def test_names_in_other_letters_are_told_apart(one, other):
+    labels = label(one), label(other)
+    assert labels[0] != labels[1]
+    assert all(re.fullmatch("[A-Za-z0-9]+", made) for made in labels)
+    assert label(unicodedata.normalize("NFD", one)) == labels[0], "as macOS writes it"
+
+
+@pytest.mark.parametrize("name", ["x/M\udcfcller_t1.nii.gz", "x/a\nt1.nii.gz"])
+def test_a_name_that_cannot_be_written_down_is_refused_first(name):
+    with pytest.raises(BadInput, match="expected UTF-8 without line breaks; rename it"):
+        case_of_inputs([f"t1={name}"])

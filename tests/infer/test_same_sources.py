@@ -27,7 +27,7 @@ def test_a_volume_of_swapped_sources_is_not_kept_once_they_are_right(model, tmp_
     outcome = run(model, right, out)
     assert outcome.exit_code == 4
     assert f"found {image}: made from other sources" in outcome.failures[0].reason
-    assert "use --overwrite, or another --out" in outcome.failures[0].reason
+    assert "choose another --subject or --out; --overwrite replaces it" in outcome.failures[0].reason
     assert run(model, right, out, overwrite=True).results[0].new == (image,)
     assert image.read_bytes() != wrong
     assert run(model, right, out).results[0].kept == (image,)

@@ -250,6 +250,34 @@ def test_wrong_calls_say_what_was_expected(model, files, tmp_path):
         model.synthesize(t1=tmp_path / "nothing.nii.gz", dataset="A")
 
 
+def test_a_volume_in_memory_is_held_to_what_a_file_is(model, files):
+    t1 = read_volume(files["t1"])
+    hole, skew = t1.data.copy(), t1.affine.copy()
+    hole[20, 20, 5] = np.nan
+    skew[0, 1] = 0.3
+    for spoilt, said in (
+        (replace(t1, data=hole), r"t1\.nii\.gz: 1 NaN or infinite voxels"),
+        (Volume(hole, t1.affine), "found t1: 1 NaN or infinite voxels"),
+        (replace(t1, affine=skew), "sheared affine"),
+        (Volume(t1.data[..., None], t1.affine), r"float32 of shape \(.*, 1\); expected float32, 3-D"),
+        (Volume(t1.data.astype(np.float64), t1.affine), "float64 of shape"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            model.synthesize(t1=spoilt, dataset="A", targets="flair")
+
+
+def test_what_was_made_is_no_source(model, files):
+    made = model.synthesize(t1=files["t1"], dataset="A", targets="flair")["FLAIR"].volume
+    with pytest.raises(BadInput, match="found flair: a synthetic image, as its header says"):
+        model.synthesize(t1=files["t1"], flair=made, dataset="A", targets="t2")
+
+
+def test_a_limit_of_memory_is_for_the_processor_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("pmmsynth.infer.synthesizer._device", lambda name: torch.device("meta"))
+    with pytest.raises(UsageError, match="found --memory and device meta; expected one of them"):
+        Synthesizer.load(make_model(tmp_path / "model"), "cuda", memory=4, precision="float32")
+
+
 @pytest.mark.parametrize("device", ["gpu", "", "cuda:7", "meta2"])
 def test_a_device_that_is_not_there(tmp_path, device):
     if device.startswith("cuda") and torch.cuda.is_available():

@@ -77,6 +77,11 @@ def _with(value: float, count: int = 1) -> Callable[[NDArray[np.float32]], NDArr
     return change
 
 
+def _z_scored(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    brain = data > 0
+    return np.where(brain, (data - data[brain].mean()) / data[brain].std(), 0).astype(np.float32)
+
+
 def _typed(kind: object) -> Spoil:
     return lambda folder: nib.save(nib.Nifti1Image(np.ones(SMALL, kind), SMALL_AFFINE), folder / "t2.nii.gz")
 
@@ -189,8 +194,17 @@ VALUES: dict[str, tuple[Spoil, str]] = {
     "infinite": (voxels(_with(-np.inf, 3)), ": 3 NaN or infinite voxels"),
     "constant": (voxels(lambda data: np.full(SMALL, 3.0)), "every voxel is 3; expected an image"),
     "zeros": (voxels(lambda data: np.zeros(SMALL)), "every voxel is 0; expected an image"),
-    "negative": (voxels(lambda data: -data - 1), r"t2\.nii\.gz: no voxel above 0; expected an image of a brain"),
-    "negative-reference": (voxels(lambda data: -data - 1, "t1.nii.gz"), r"t1\.nii\.gz: next to empty"),
+    "negative": (voxels(lambda data: -data - 1), r"t2\.nii\.gz: 100% of the brain below 0, normalized before\?"),
+    "negative-reference": (voxels(lambda data: -data - 1, "t1.nii.gz"), r"t1\.nii\.gz: 100% of the brain below 0"),
+    "z-scored-reference": (
+        voxels(_z_scored, "t1.nii.gz"),
+        r"t1\.nii\.gz: \d\d% of the brain below 0, normalized before\?",
+    ),
+    "z-scored": (voxels(_z_scored), r"t2\.nii\.gz: \d\d% of the brain below 0, normalized before\?"),
+    "left-or-right": (
+        header(sform_code=1, qform_code=1, pixdim={0: -1.0}),
+        "says by its sform that left is where its qform says right is",
+    ),
     "one-voxel": (voxels(lambda data: data[:1, :1, :1] + 1), "every voxel is 1"),
     "one-bright-voxel": (voxels(lambda data: _with(1)(data * 0), "t1.nii.gz"), "next to empty"),
     "next-to-infinite": (voxels(_with(3e38)), r"values up to 3e\+38"),

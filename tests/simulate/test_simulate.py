@@ -14,6 +14,7 @@ from pmmsynth.errors import NothingToDo, UsageError
 from pmmsynth.simulate import simulate
 from pmmsynth.simulate.anatomy import Sampled
 from pmmsynth.simulate.contrast import measure_adc
+from pmmsynth.simulate.layout import write_cohorts
 from pmmsynth.simulate.pipeline import make_case
 from pmmsynth.simulate.sites import SITES
 from pmmsynth.simulate.tissue import TABLE, TISSUES
@@ -175,3 +176,25 @@ def test_wrong_requests_are_refused(tmp_path: Path, cases: int | dict[str, int])
     with pytest.raises(UsageError):
         simulate(tmp_path, cases=cases, seed=0, jobs=1, overwrite=False, reporter=QUIET)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_somebody_else_wrote_is_left_alone(tmp_path: Path) -> None:
+    own = tmp_path / "cohorts.toml"
+    own.write_text("# two years of work\n")
+    with pytest.raises(UsageError, match="found files but no simulation"):
+        simulate(tmp_path, cases={"ISLES": 1}, seed=4, jobs=1, overwrite=True, reporter=QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["cohorts.toml"]
+
+
+def test_a_cohort_file_changed_by_hand_is_kept(tmp_path: Path) -> None:
+    first, both = ["ISLES"], ["BraTS", "ISLES"]
+    assert write_cohorts(tmp_path, first, overwrite=False)
+    assert write_cohorts(tmp_path, both, overwrite=False), "nobody changed it"
+    path = tmp_path / "cohorts.toml"
+    assert [d["name"] for d in tomllib.loads(path.read_text())["dataset"]] == both
+    path.write_text(path.read_text() + '\nexclude = ["BraTS-SIM-00002-000"]\n')
+    changed = path.read_text()
+    assert not write_cohorts(tmp_path, both, overwrite=False)
+    assert path.read_text() == changed
+    assert write_cohorts(tmp_path, both, overwrite=True)
+    assert path.read_text() != changed

@@ -36,7 +36,8 @@ def check(places: Sequence[Path], *, jobs: int = 1, reporter: Reporter) -> int:
         reporter: Where to speak; as JSON one object per case, then one of the whole.
 
     Returns:
-        0 if every case can be prepared, 5 if some cannot, 4 if none can.
+        0 if every case can be prepared, 5 if some cannot, 4 if none can, 70 if a fault of ours kept a case from being
+        looked at.
 
     Raises:
         BadInput: If there is no such place, or a cohort is inconsistent.
@@ -65,6 +66,8 @@ def check(places: Sequence[Path], *, jobs: int = 1, reporter: Reporter) -> int:
         bad=bad,
         noted=noted,
     )
+    if outcome.exit_code == 70:
+        return 70
     return 0 if not bad else 4 if bad == len(found) else 5
 
 
@@ -72,9 +75,14 @@ def _tasks(place: Path, reporter: Reporter) -> tuple[list[Look], list[Findings]]
     """The cases of a place that are still to be looked at, and those of DICOM, whose headers are enough."""
     if place.suffix == ".toml":
         return _of_cohort(place, reporter)
-    if place.is_dir() and (dicom := _of_dicom(place, "")):
-        return [], dicom
-    cases = find_cases(place)
+    try:
+        cases = find_cases(place)
+    except NothingToDo:
+        if place.is_dir() and (dicom := _of_dicom(place, "")):
+            return [], dicom
+        raise
+    if place.is_dir() and holds_dicom(place):
+        reporter.warn(f"found DICOM beside NIfTI in {place}, not looked at; name its own folder to look at it")
     _say_overlooked(place, cases, reporter)
     usual = ordered(m for c in cases for m in c.modalities)
     return [Look(c, FORMS[form_of(place)], usual) for c in cases], []

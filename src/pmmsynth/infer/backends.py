@@ -77,9 +77,9 @@ class GraphGenerator:
         return self._open[task]
 
 
-def in_bf16(precision: Precision) -> bool:
+def in_bf16(precision: Precision, device: torch.device) -> bool:
     """Whether to compute in bfloat16; "auto": where the hardware does, rather than emulating it."""
-    return fast_bf16() if precision == "auto" else precision == "bf16"
+    return fast_bf16(device.type) if precision == "auto" else precision == "bf16"
 
 
 def graph_generator(folder: Path, backend: Backend, precision: Precision) -> GraphGenerator:
@@ -115,7 +115,7 @@ def _openvino(precision: Precision) -> tuple[Callable[[Path], Run], str]:
         import openvino
     except ImportError as error:
         raise _not_installed("openvino") from error
-    core, kind = openvino.Core(), "bf16" if in_bf16(precision) else "f32"
+    core, kind = openvino.Core(), "bf16" if in_bf16(precision, torch.device("cpu")) else "f32"
     settings = {"INFERENCE_PRECISION_HINT": kind, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
 
     def start(path: Path) -> Run:

@@ -20,7 +20,7 @@ from pmmsynth.infer.saved import SavedModel
 from pmmsynth.infer.sidecar import preparation, sidecar
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import UNKNOWN
-from pmmsynth.intake.files import SYNTHETIC
+from pmmsynth.intake.files import SYNTHETIC, check_name
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
@@ -45,6 +45,7 @@ def case_of_inputs(inputs: Iterable[str], subject: str | None = None) -> Case:
         if not equals or not path:
             raise UsageError(f"found --input {pair}; expected MODALITY=PATH; write for example --input t1=t1.nii.gz")
         modality = parse_modality(name)
+        check_name(Path(path))
         if SYNTHETIC in Path(path).name:
             raise UsageError(
                 f"found a synthetic image given as {modality}, {path}; expected an acquired one; leave it out"
@@ -64,13 +65,14 @@ def case_of_inputs(inputs: Iterable[str], subject: str | None = None) -> Case:
 
 
 def _name_of(modality: str, path: Path) -> str:
-    """The patient in a file name: what stands before the sequence, or the folder when nothing does."""
+    """The patient in a file name: what stands before the sequence, a word with a digit after it, or the folder."""
     stem = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
     if found := re.match(r"(sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?)(_|$)", stem):
         return found[1]
     words = re.split(r"[._=\s-]+", stem)
-    before = next((words[:i] for i, word in enumerate(words) if _names(word, modality)), words)
-    return label("".join(before)) or label(path.resolve().parent.name)
+    place = next((i for i, word in enumerate(words) if _names(word, modality)), len(words))
+    after = next((word for word in words[place + 1 :] if re.search(r"\d", word)), "")
+    return label("".join(words[:place])) or label(after) or label(path.resolve().parent.name)
 
 
 def _names(text: str, modality: str) -> bool:
@@ -241,7 +243,8 @@ def _check_same(image: Path, digests: dict[str, str], mask: str | None, model: S
     else:
         reason = "made from other sources, or prepared otherwise, by another model or in another style"
     if found != wanted:
-        raise BadInput(f"{image}: {reason}", "the volume this command makes", "use --overwrite, or another --out")
+        remedy = "if it may be another patient's, choose another --subject or --out; --overwrite replaces it"
+        raise BadInput(f"{image}: {reason}", "the volume this command makes", remedy)
 
 
 def _describe(out: Path) -> None:

@@ -1,5 +1,7 @@
 """How many slices share a pass, so that a process stays within a limit of memory."""
 
+import math
+
 from pmmsynth.errors import UsageError
 from pmmsynth.machine import memory_held
 from pmmsynth.model import ModelCard
@@ -25,6 +27,8 @@ def slices_within(gigabytes: float | None, card: ModelCard, *, stack: int = 0) -
     """
     if gigabytes is None:
         return SLICES_AT_ONCE
+    if not math.isfinite(gigabytes):
+        raise UsageError(f"found a limit of {gigabytes:g} GB; expected a number such as 4; correct --memory")
     pixel = 4 * card.matrix**2
     each = maps(card) * card.architecture.width * pixel
     fixed = memory_held() + 2 * stack * len(card.modalities) * pixel  # the parts and the whole they are joined to

@@ -1,6 +1,8 @@
 """Where a synthesized volume goes: BIDS derivatives with `desc-synth`, so that none passes for an acquired one."""
 
+import hashlib
 import re
+import unicodedata
 from pathlib import Path
 
 from pmmsynth.case import Case
@@ -8,8 +10,17 @@ from pmmsynth.intake.bids import FORMS
 
 
 def label(text: str) -> str:
-    """What BIDS allows in a label: letters and digits."""
-    return re.sub(r"[^A-Za-z0-9]", "", text)
+    """What BIDS allows in a label, letters and digits; a name with other letters is told apart by a digest.
+
+    Example:
+        >>> label("P-01"), label("Müller"), label("Möller")
+        ('P01', 'Mullerfa6a2313', 'Mollere6e6d8b2')
+    """
+    plain = unicodedata.normalize("NFKD", text)
+    short = re.sub(r"[^A-Za-z0-9]", "", plain)
+    if re.fullmatch(r"[\x20-\x7e]*", text):
+        return short
+    return short + hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def subject_and_session(case: Case) -> tuple[str, str | None]:

@@ -20,7 +20,7 @@ from pmmsynth.prepare import Prepared, prepare_volumes, to_native
 from pmmsynth.prepare.align import reference_of
 from pmmsynth.prepare.quality import remarks, unfit
 from pmmsynth.store import Intensity
-from pmmsynth.volume import Volume, read_sequence
+from pmmsynth.volume import MARK, Volume, check_sequence, read_sequence
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,15 @@ class Synthesizer:
         if backend == "torch":
             place = _device(device)
             network, card = load_model(Path(folder))
-            generator: TorchGenerator | GraphGenerator = TorchGenerator(network.to(place), in_bf16(precision))
+            generator: TorchGenerator | GraphGenerator = TorchGenerator(network.to(place), in_bf16(precision, place))
         else:
             place = torch.device("cpu")
             generator = graph_generator(Path(folder), backend, precision)
             card = generator.graphs.card
+        if memory is not None and place.type != "cpu":
+            raise UsageError(
+                f"found --memory and device {place.type}; expected one of them: it limits the main memory; leave it out"
+            )
         slices_within(memory, card)  # refuses a limit that even the model exceeds before any work
         return cls(generator, card, place, memory, scans)
 
@@ -118,10 +122,11 @@ class Synthesizer:
             BadInput: If a volume is unfit.
             UsageError: If a name is unknown to the model, or nothing is left to make a target from.
         """
-        volumes = {
-            parse_modality(name): value if isinstance(value, Volume) else read_sequence(Path(value))
-            for name, value in sequences.items()
-        }
+        volumes = {}
+        for name, value in sequences.items():
+            if isinstance(value, Volume):
+                check_sequence(value, name)
+            volumes[parse_modality(name)] = value if isinstance(value, Volume) else read_sequence(Path(value))
         if len(volumes) != len(sequences):
             raise UsageError(f"found a modality twice in {', '.join(sequences)}; expected each once; leave one out")
         return self.synthesize_volumes(volumes, dataset, self.targets(tuple(volumes), targets))
@@ -217,9 +222,11 @@ class Synthesizer:
         intensity, origin = self._intensity(dataset, target)
         native = prepared.native
         data = to_native(stack, prepared.prepared, native.grid) * prepared.native_brain * np.float32(intensity.scale)
+        header = native.header.copy()
+        header["descrip"] = f"{MARK} {target}"
         spacing = sorted(np.round(native.grid.spacing, 6).tolist())
         return Synthesis(
-            volume=Volume(data, native.affine, native.header),
+            volume=Volume(data, native.affine, header),
             target=target,
             sources=sources,
             reference=prepared.reference,

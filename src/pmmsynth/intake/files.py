@@ -44,9 +44,14 @@ def volumes_under(root: Path) -> Iterator[Path]:
     """
     for path in all_under(root):
         if path.name.lower().endswith(SUFFIXES) and not any(SYNTHETIC in p for p in path.relative_to(root).parts):
-            if _NO_TEXT.search(str(path)):
-                raise BadInput(f"the file name {str(path)!r}", "UTF-8 without line breaks", "rename it")
+            check_name(path)
             yield path
+
+
+def check_name(path: Path) -> None:
+    """Raises BadInput for a name that cannot be written in a line of UTF-8."""
+    if _NO_TEXT.search(str(path)):
+        raise BadInput(f"the file name {str(path)!r}", "UTF-8 without line breaks", "rename it")
 
 
 def stem(path: Path) -> str:

@@ -8,6 +8,8 @@ from scipy import ndimage
 from pmmsynth.errors import BadInput
 from pmmsynth.volume import Volume
 
+MOST_NEGATIVE = 0.2
+"""Interpolation overshoots in a few percent of a brain, noise in an ADC map somewhat more; a z-score takes half."""
 LARGEST_BRAIN_ML = 2600
 """Stripped volumes here measure 1100 to 1900 ml, the MNI brain 1900; heads with skull 2900 and more."""
 
@@ -20,10 +22,12 @@ def brain_mask(volume: Volume, name: str) -> NDArray[np.bool_]:
         name: What to call it in an error.
 
     Raises:
-        BadInput: If there is no background, next to nothing else, or more tissue than any brain has.
+        BadInput: If much of it is below 0, there is no background, next to nothing else, or more tissue than any brain
+            has.
     """
     place = str(volume.path or name)
     positive = volume.data > 0
+    check_negative(place, float((volume.data < 0).sum() / max((volume.data != 0).sum(), 1)))
     share = float(positive.mean())
     remedy = "strip the skull first (HD-BET, SynthStrip)"
     if share > 0.9:
@@ -47,6 +51,16 @@ def brain_mask(volume: Volume, name: str) -> NDArray[np.bool_]:
             remedy,
         )
     return mask
+
+
+def check_negative(place: str, share: float) -> None:
+    """Refuse an image whose brain is below 0 in good part, as after a z-score: those voxels would all become 0."""
+    if share > MOST_NEGATIVE:
+        raise BadInput(
+            f"{place}: {share:.0%} of the brain below 0, normalized before?",
+            f"at most {MOST_NEGATIVE:.0%}",
+            "take the image from before its intensities were normalized",
+        )
 
 
 def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from pmmsynth.case import READY, Scans
 from pmmsynth.errors import BadInput
 from pmmsynth.modality import ordered
 from pmmsynth.prepare.align import align
+from pmmsynth.prepare.brain import check_negative
 from pmmsynth.prepare.crop import SAME_SPACING, on_prepared, prepared_grid, share_outside
 from pmmsynth.prepare.intensity import measure, to_unit
 from pmmsynth.prepare.quality import alignment, coverage, few_slices, interleave, levels, solidity, unplaced
@@ -110,6 +111,7 @@ def prepare_volumes(
     intensity: dict[str, Intensity] = {}
     for row, name in enumerate(modalities):
         placed = on_prepared(volumes[name].data, volumes[name].grid, grid)
+        check_negative(str(volumes[name].path or name), float((placed[brain] < 0).mean()))
         values = np.maximum(placed, 0) * brain
         _check_overlap(volumes[name], values > 0, name, brain, grid, native, reference)
         intensity[name] = measure(name, values[values > 0])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from pmmsynth.atomic import replacing, replacing_folder, write_json, write_text
 from pmmsynth.volume import Grid
+
+COHORTS = "cohorts.toml"
+"""What `prepare` reads."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +151,33 @@ def _nifti(data: NDArray[np.generic], grid: Grid) -> nib.Nifti1Image:
     return image
 
 
-def write_cohorts(out: Path, datasets: list[str]) -> None:
-    """Write `cohorts.toml`, one table per dataset, and each dataset's own notes."""
+def write_cohorts(out: Path, datasets: list[str], *, overwrite: bool) -> bool:
+    """Write `cohorts.toml`, one table per dataset, and each dataset's own notes.
+
+    Returns:
+        False if there is one that somebody changed: it is kept unless `overwrite`.
+    """
+    for name in datasets:
+        for place, note in LAYOUTS[name].notes.items():
+            write_json(out / name / place, note)
+    path = out / COHORTS
+    if path.is_file() and not overwrite and path.read_bytes().decode("utf-8", "replace") not in _possible():
+        return False
+    write_text(path, _cohorts(datasets))
+    return True
+
+
+def _possible() -> set[str]:
+    """What this program writes, for any datasets."""
+    names = list(LAYOUTS)
+    return {_cohorts(list(some)) for count in range(len(names) + 1) for some in combinations(names, count)}
+
+
+def _cohorts(datasets: list[str]) -> str:
     tables = [
         {"name": name, "root": name, "layout": LAYOUTS[name].kind}
         | dict(LAYOUTS[name].spelling)
         | {"skull_stripped": True, "registered": True}
         for name in datasets
     ]
-    for name in datasets:
-        for path, note in LAYOUTS[name].notes.items():
-            write_json(out / name / path, note)
-    write_text(out / "cohorts.toml", tomli_w.dumps({"dataset": tables}))
+    return tomli_w.dumps({"dataset": tables})

@@ -17,7 +17,7 @@ from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.simulate.anatomy import Sampled, grow_head, load_atlas
 from pmmsynth.simulate.contrast import acquire, measure_adc
-from pmmsynth.simulate.layout import LAYOUTS, SimulatedCase, write_case, write_cohorts
+from pmmsynth.simulate.layout import COHORTS, LAYOUTS, SimulatedCase, write_case, write_cohorts
 from pmmsynth.simulate.pathology import labels, paint
 from pmmsynth.simulate.sheet import write_sheet
 from pmmsynth.simulate.sites import SITES, Site
@@ -48,14 +48,15 @@ def simulate(
         seed: Case k of a dataset depends on the seed, the dataset's name and k, on nothing else.
         jobs: Cases at a time, in as many processes.
         cluster: Address of a Dask scheduler whose workers do it instead.
-        overwrite: Make existing cases again.
+        overwrite: Make existing cases again, and `cohorts.toml`, which else is kept if somebody changed it.
         reporter: Where progress goes.
 
     Returns:
         The folders of the cases written, and the failures.
 
     Raises:
-        UsageError: A number of cases below one, an unknown dataset, or `out` holds cases of another seed.
+        UsageError: A number of cases below one, an unknown dataset, or `out` holds cases of another seed, or files of
+            something else.
         NothingToDo: Every case exists.
     """
     wanted = dict.fromkeys(SITES, cases) if isinstance(cases, int) else dict(cases)
@@ -79,7 +80,8 @@ def simulate(
         reporter=reporter,
     )
     present = [name for name in SITES if _cases(out, name)]
-    write_cohorts(out, present)
+    if not write_cohorts(out, present, overwrite=overwrite):
+        reporter.warn(f"{out / COHORTS}: kept, as it was changed by hand; datasets here: {', '.join(present)}")
     for name in {job.dataset: None for job in todo}:
         if name in present:  # no sheet when every case of the dataset failed
             write_sheet(out / f"{name}.png", LAYOUTS[name], out / name, _cases(out, name)[:6])
@@ -166,6 +168,8 @@ def _check(out: Path, wanted: Mapping[str, int], seed: int) -> None:
     if seed < 0:
         raise UsageError(f"found seed {seed}; expected zero or a positive whole number; drop the sign")
     record = out / RECORD
+    if not record.is_file() and out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"found files but no simulation in {out}; expected an empty folder; choose another")
     if record.is_file() and (found := _seed(record)) != seed:
         raise UsageError(
             f"found cases of seed {found} in {out}; expected seed {seed}, as seeds do not mix; choose another folder"

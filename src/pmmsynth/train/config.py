@@ -102,9 +102,11 @@ class TrainConfig:
         """All fields, as `read` reads them."""
         return tomli_w.dumps(TypeAdapter(TrainConfig).dump_python(self, mode="json"))
 
-    def resolved(self) -> "TrainConfig":
-        """With "auto" decided for this machine."""
-        precision = self.precision if self.precision != "auto" else "bf16-mixed" if fast_bf16() else "32-true"
+    def resolved(self, accelerator: str = "auto") -> "TrainConfig":
+        """With "auto" decided for what computes here."""
+        precision = self.precision
+        if precision == "auto":
+            precision = "bf16-mixed" if fast_bf16(accelerator) else "32-true"
         return replace(self, precision=precision, fuse=can_compile() if self.fuse == "auto" else self.fuse)
 
     @classmethod

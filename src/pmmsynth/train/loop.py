@@ -65,7 +65,7 @@ def train(
         Stopped: After SIGTERM or SIGINT to any of the processes, once the checkpoint is written.
         LostProcess: If another process is gone.
     """
-    config = config.resolved()
+    config = config.resolved(accelerator)
     card = training_card(store, config)
     fabric = open_fabric(accelerator, config.precision)
     reporter = reporter or Reporter() if fabric.is_global_zero else Reporter(quiet=True)

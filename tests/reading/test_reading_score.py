@@ -3,10 +3,12 @@
 import csv
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from pmmsynth.cli import main
+from pmmsynth.reading.reports import Study
 
 HEADER = "reader,case,set,findings,impression\n"
 ROWS = """A,1,real,"Ring enhancing mass, 3.5 cm; marked oedema.",Glioblastoma
@@ -95,12 +97,36 @@ def test_again_gives_the_same_bytes(reports: Path, tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_semicolons_and_tabs_between_cells(tmp_path: Path, delimiter: str, quoting: Literal[0, 1]) -> None:
+    """As spreadsheets write them where the comma is in numbers; texts keep their commas, semicolons and line ends."""
+    rows = [*csv.reader((HEADER + ROWS).splitlines())]
+    rows[1][3] = 'Mass, 3,5 cm; "marked"\toedema\nNo shift.'
+    path = tmp_path / "reports.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=delimiter, quoting=quoting).writerows(rows)
+    reports = Study.read([path]).reports.values()
+    assert [[r.reader, r.case, r.set, r.findings, r.impression] for r in reports] == [
+        ["" if cell == "-" else cell for cell in row] for row in rows[1:]
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "code", "message"),
     [
         (b"reader,case,findings\nA,1,x\n", 4, r"set, impression missing or twice among the columns reader, case, find"),
         (b"", 4, r"among the columns \(none\)"),
-        (b"reader;case;set;findings;impression\n", 4, "missing or twice"),
+        (
+            b"reader;case;set;findings\n",
+            4,
+            "csv: impression missing or twice among the columns reader, case, set,",
+        ),
+        (
+            b"reader;case;set;findings;impression\nA;1;real;mass; oedema;GBM\n",
+            4,
+            "line 2: 6 cells; expected 5, .*; put texts with semicolons in double quotes",
+        ),
         (b"\xff\xfe" + HEADER.encode("utf-16le"), 4, "not UTF-8"),
         (HEADER.encode() + "A,1,real,Ödem,x\n".encode("latin-1"), 4, "not UTF-8"),
         (

@@ -1,7 +1,7 @@
 """The reports of a reading study: CSV files with one row per reader, case and set of images."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from pmmsynth.errors import BadInput, NothingToDo
 ALL = "all"
 """All readers, or labels, together; none is called so."""
 COLUMNS = ("reader", "case", "set", "findings", "impression")
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+"""What spreadsheets put between cells, depending on the country."""
 _TABLE = f"CSV in UTF-8 with the columns {', '.join(COLUMNS)}"
 
 
@@ -77,8 +79,11 @@ def _rows(path: Path) -> list[tuple[int, Report]]:
         raise BadInput(f"no file at {path}", _TABLE, "check the path")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.reader(file, strict=True)
-            header = [name.strip().lower() for name in next(table, [])]
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(DELIMITERS, key=lambda d: len({*COLUMNS} & {*_names(csv.reader([first], delimiter=d))}))
+            table = csv.reader(file, delimiter=delimiter, strict=True)
+            header = _names(table)
             missing = [name for name in COLUMNS if header.count(name) != 1]
             if missing:
                 raise BadInput(
@@ -95,7 +100,7 @@ def _rows(path: Path) -> list[tuple[int, Report]]:
                     raise BadInput(
                         f"{path}, line {table.line_num}: {len(row)} cells",
                         f"{len(header)}, as in the first line",
-                        "put texts with commas in double quotes",
+                        f"put texts with {DELIMITERS[delimiter]} in double quotes",
                     )
                 reader, case, name, *texts = (row[place].strip() for place in places)
                 findings, impression = (text if any(map(str.isalpha, text)) else "" for text in texts)  # "-" is empty
@@ -116,3 +121,8 @@ def _rows(path: Path) -> list[tuple[int, Report]]:
         raise BadInput(f"{path}: bytes that are not UTF-8", _TABLE, "save it as CSV UTF-8") from error
     except csv.Error as error:
         raise BadInput(f"{path}: {error}", _TABLE, "correct it or save it anew from the spreadsheet") from error
+
+
+def _names(table: Iterator[list[str]]) -> list[str]:
+    """The columns, from the first line of a table."""
+    return [name.strip().lower() for name in next(table, [])]

@@ -21,7 +21,7 @@ LABELS = Labels.read()
         ("High grade glioma", {"high-grade glioma"}),
         ("HIGH-GRADE\nGLIOMA", {"glioma"}),  # a line ends a sentence
         ("low-grade  glioma", {"low-grade glioma"}),
-        ("Glioma, WHO grade II", {"glioma"}),
+        ("Glioma, WHO grade II", {"low-grade glioma"}),
         ("Glioma WHO grade II", {"low-grade glioma"}),
         ("Meningioma WHO grade 2", {"meningioma"}),
         ("Acute infarct; old infarct", {"acute infarct", "chronic infarct"}),
@@ -60,6 +60,117 @@ LABELS = Labels.read()
     ],
 )
 def test_labels_found(text: str, labels: set[str]) -> None:
+    assert LABELS.find(text) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("Non-enhancing mass without restricted diffusion suggestive of low-grade glioma.", {"low-grade glioma"}),
+        ("Mass with no restricted diffusion consistent with glioblastoma", {"glioblastoma"}),
+        ("Mass without evidence of necrosis most likely lymphoma", {"lymphoma"}),
+        ("Lesion lacking enhancement favours demyelination", {"demyelination"}),
+        ("Meningioma without mass effect or haemorrhage in keeping with a stable meningioma", {"meningioma"}),
+        ("Mass without haemorrhage compatible with lymphoma or metastasis", {"lymphoma", "metastasis"}),
+        ("No evidence of glioma", set()),
+        ("Glioma unlikely", set()),
+        ("Glioma is unlikely", set()),
+        ("Not suggestive of glioma", set()),
+        ("Mass without enhancement not suggestive of lymphoma", set()),
+        ("Mass without enhancement atypical for lymphoma and inconsistent with glioblastoma", set()),
+        ("Findings are not consistent with glioblastoma", set()),
+        ("Nothing suspicious for metastasis", set()),
+        ("No findings suspicious for metastasis", set()),
+        ("There is no enhancing lesion suspicious for metastasis", set()),
+        ("No restricted diffusion suggestive of acute infarct", set()),
+        ("No restricted diffusion to suggest acute infarct", set()),
+        ("Meningioma without findings suspicious for metastasis", {"meningioma"}),
+        ("Meningioma with no new lesions suspicious for metastasis", {"meningioma"}),
+        ("Meningioma without evidence of disease suggestive of lymphoma", {"meningioma"}),
+        ("Meningioma without evidence suggestive of lymphoma", {"meningioma"}),
+        ("No intracranial abnormality suspicious for metastasis", {"normal"}),
+        ("No acute abnormality, haemorrhage or infarct", {"normal"}),
+        ("No lesion other than a meningioma", {"meningioma"}),
+        ("No intracranial abnormality apart from a meningioma", {"meningioma"}),
+    ],
+)
+def test_a_conclusion_ends_what_something_lacks(text: str, labels: set[str]) -> None:
+    assert LABELS.find(text) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("Cortical lesion without enhancement, low-grade glioma or encephalitis.", {"low-grade glioma", "infection"}),
+        ("Cortical lesion without mass effect, low-grade glioma or encephalitis.", {"low-grade glioma", "infection"}),
+        ("Meningioma without haemorrhage, infarct or abscess", {"meningioma"}),
+        ("Microangiopathy without oedema, haemorrhage or infarct", {"small vessel disease"}),
+        ("No restricted diffusion, consistent with glioblastoma or metastasis", {"glioblastoma", "metastasis"}),
+        ("No infarct, mass, most likely glioma or lymphoma", {"glioma", "lymphoma"}),
+        ("No infarct, glioma or lesion suspicious for metastasis", set()),
+        ("Brain without haemorrhage, infarct or abscess", set()),
+        ("Brain without mass, haemorrhage or infarct", set()),
+        ("No mass effect, haemorrhage or infarct", set()),
+    ],
+)
+def test_lists_and_conclusions_after_a_comma(text: str, labels: set[str]) -> None:
+    assert LABELS.find(text) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("Glioblastoma. Ventricles of normal width.", {"glioblastoma"}),
+        ("Glioblastoma in the left temporal lobe; normal ventricles", {"glioblastoma"}),
+        ("Glioblastoma. Normal flow voids", {"glioblastoma"}),
+        ("Glioblastoma. Paranasal sinuses unremarkable", {"glioblastoma"}),
+        ("Glioblastoma; the remaining brain is unremarkable", {"glioblastoma"}),
+        ("Unremarkable apart from an old infarct", {"chronic infarct"}),
+        ("Craniopharyngioma. Ventricles of normal width. Normal flow voids. Paranasal sinuses unremarkable", set()),
+        ("Normal", {"normal"}),
+        ("No haemorrhage, infarct or mass. Normal study.", {"normal"}),
+        ("Not normal", set()),
+    ],
+)
+def test_normal_counts_alone(text: str, labels: set[str]) -> None:
+    assert LABELS.find(text) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("Glioma (WHO grade 4)", {"glioblastoma"}),
+        ("Glioma [WHO grade 4], oedema", {"glioblastoma"}),
+        ("Glioma, CNS WHO grade 4", {"glioblastoma"}),
+        ("Glioma,CNS WHO grade 4", {"glioblastoma"}),
+        ("Glioma，WHO grade 4", {"glioblastoma"}),
+        ("Astrocytoma WHO grade 2", {"low-grade glioma"}),
+        ("Astrocytoma, IDH-mutant, CNS WHO grade 3", {"high-grade glioma"}),
+        ("Oligodendroglioma, IDH-mutant and 1p/19q-codeleted, CNS WHO grade 2", {"low-grade glioma"}),
+        ("Oligodendroglioma (CNS WHO grade 3)", {"high-grade glioma"}),
+        ("CNS WHO grade IV astrocytoma", {"glioblastoma"}),
+        ("Oligodendroglioma, oedema", {"glioma"}),
+        ("No glioma, WHO grade 4", set()),
+        ("Meningioma (CNS WHO grade 2)", {"meningioma"}),
+    ],
+)
+def test_grades(text: str, labels: set[str]) -> None:
+    assert LABELS.find(text) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("Lymphoma has been ruled out", set()),
+        ("Metastases were ruled out, glioblastoma", {"glioblastoma"}),
+        ("Lymphoma was excluded", set()),
+        ("Metastases have been excluded", set()),
+        ("Ruled out: lymphoma", set()),
+        ("Lymphoma could not be ruled out", {"lymphoma"}),
+        ("Metastases have not been ruled out", {"metastasis"}),
+    ],
+)
+def test_what_was_ruled_out(text: str, labels: set[str]) -> None:
     assert LABELS.find(text) == labels
 
 
@@ -139,6 +250,8 @@ def test_agreement_needs_all_readers() -> None:
         ("[labels]\n", "labels"),
         ("[labels]\na = ['x']\nb = ['X']\n", "'X' under b and label a"),
         ("[labels]\na = [' - ']\n", "an empty term of a"),
+        ("[labels]\na = [' , ']\n", "an empty term of a"),
+        ("alone = ['b']\n[labels]\na = []\n", "'b' under alone is no label"),
         ("[labels]\na = []\n[negations]\n", "negations"),
         ("[labels]\na = []\n[negation]\njoins = [' _ ']\n", "negation.joins.0"),
         *((f"[labels]\na = []\n{total} = []\n", f"a label called {total},") for total in ("all", "macro", "micro")),
@@ -160,6 +273,22 @@ def test_own_labels(tmp_path: Path) -> None:
     labels = Labels.read(path)
     assert labels.find("Hirneigener-Tumor.") == {"Gliom"}
     assert labels.find("Kein Gliom") == set()
+
+
+def test_conclusions_in_another_language(tmp_path: Path) -> None:
+    """And without the file's words for it, what is lacked ends with the clause, and no label needs to stand alone."""
+    path = tmp_path / "labels.toml"
+    labels = "[labels]\nGliom = []\n'unauffällig' = ['regelrecht']\n[negation]\n"
+    text = "Raumforderung ohne Diffusionsstörung vereinbar mit Gliom. Sinus regelrecht"
+    path.write_text(f"{labels}lacks = ['ohne']\n", encoding="utf-8")
+    assert Labels.read(path).find(text) == {"unauffällig"}
+    path.write_text(f"{labels}lacks = ['ohne']\nconcludes = ['vereinbar mit']\n", encoding="utf-8")
+    assert Labels.read(path).find(text) == {"Gliom", "unauffällig"}
+    path.write_text(
+        f"alone = ['unauffällig']\n{labels}lacks = ['ohne']\nconcludes = ['vereinbar mit']\n", encoding="utf-8"
+    )
+    assert Labels.read(path).find(text) == {"Gliom"}
+    assert Labels.read(path).find("Regelrecht, ohne Gliom") == {"unauffällig"}
 
 
 def test_lists_in_another_language(tmp_path: Path) -> None:

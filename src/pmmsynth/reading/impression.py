@@ -22,11 +22,14 @@ LONGEST_ITEM = 3
 
 
 class Negation(BaseModel):
-    """Words and phrases that take a label back, see labels.toml."""
+    """Words and phrases that take a label back or do not, see labels.toml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     before: list[str] = []
+    lacks: list[str] = []
+    anything: list[str] = []
+    concludes: list[str] = []
     after: list[str] = []
     ends: list[str] = []
     ignored: list[str] = []
@@ -38,6 +41,7 @@ class LabelFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    alone: list[str] = []
     labels: dict[str, list[str]] = Field(min_length=1)
     negation: Negation = Negation()
 
@@ -53,16 +57,22 @@ class Labels:
         self.names = list(source.labels)
         if totals := {ALL, MACRO, MICRO} & {*self.names}:
             raise ValueError(f"a label called {min(totals)}, which stands for totals over labels")
+        self._alone = {*source.alone}
+        if unknown := self._alone - {*self.names}:
+            raise ValueError(f"{min(unknown)!r} under alone is no label")
         self._kinds: dict[str, tuple[str, str]] = {}
         terms = [("label", name, [name, *more]) for name, more in source.labels.items()]
         terms += [(kind, "", phrases) for kind, phrases in source.negation.model_dump(exclude={"joins"}).items()]
         for kind, name, phrases in terms:
             for phrase in phrases:
-                if not (term := _plain(phrase)):
+                if not (term := _without_commas(_plain(phrase))):
                     raise ValueError(f"an empty term of {name or kind}")
                 if self._kinds.setdefault(term, (kind, name)) != (kind, name):
                     raise ValueError(f"{phrase!r} under {name or kind} and {' '.join(self._kinds[term]).strip()}")
-        self._pattern = _any_of(self._kinds)
+        self._pattern = _any_of(_plain(phrase) for _, _, phrases in terms for phrase in phrases)
+        self._tokens = re.compile(f"{self._pattern.pattern}|,")
+        self._negating = _any_of(map(_plain, source.negation.before))
+        self._concluding = _any_of(map(_plain, source.negation.concludes))
         self._joins = _any_of(map(_plain, source.negation.joins))
 
     @classmethod
@@ -80,30 +90,43 @@ class Labels:
             raise BadInput(f"{path}: {error}", "a file of labels in TOML", "correct it or the path") from error
 
     def find(self, text: str) -> set[str]:
-        """The labels of a text that are not negated."""
-        found: set[str] = set()
-        for sentence in re.split(r"[;\n；。]|\.(?!\d)", text):
-            negated = False
-            parts = re.split(r"[,，]", _plain(sentence))
-            for number, part in enumerate(parts):
-                negated = negated and self._is_list(parts[number:])
-                affirmed: list[str] = []
-                for match in self._pattern.finditer(part):
-                    kind, name = self._kinds[match[0]]
-                    if kind == "label" and not negated:
-                        affirmed.append(name)
-                    elif kind == "after" and affirmed:
-                        affirmed.pop()
-                    elif kind in ("before", "ends"):
-                        negated = kind == "before"
-                found.update(affirmed)
-        return found
+        """The labels of a text that are not negated; those that stand alone, only where there is no other."""
+        sentences = re.split(r"[;\n；。]|\.(?!\d)", text)
+        found = {name for sentence in sentences for name in self._affirmed(_plain(sentence))}
+        return found - self._alone or found
 
-    def _is_list(self, parts: list[str]) -> bool:
-        """Whether what follows a comma goes on with a list: short items up to a word that joins the last one."""
-        for part in parts:
-            item, *last = self._joins.split(part, maxsplit=1)
-            if len(self._pattern.sub("term", item).split()) > LONGEST_ITEM:
+    def _affirmed(self, sentence: str) -> list[str]:
+        affirmed: list[str] = []
+        clause = 0  # how many were affirmed before it
+        negated = ""  # or by what: before, lacks
+        named = False  # any label, affirmed or not
+        for match in self._tokens.finditer(sentence):
+            kind, name = self._kinds.get(_without_commas(match[0]), ("comma", ""))
+            if kind == "label":
+                named = True
+                if not negated:
+                    affirmed.append(name)
+                if self._negating.match(match[0]):  # "no abnormality suspicious for metastasis"
+                    negated = "before"
+            elif kind in ("before", "lacks"):
+                negated = kind
+            elif kind == "anything" and negated:
+                negated = "before"
+            elif kind == "ends" or (kind == "concludes" and negated == "lacks"):
+                negated = ""
+            elif kind == "after" and len(affirmed) > clause:
+                affirmed.pop()
+            elif kind == "comma":
+                clause = len(affirmed)
+                if not ((named or negated == "before") and self._is_list(sentence[match.end() :])):
+                    negated = ""
+        return affirmed
+
+    def _is_list(self, rest: str) -> bool:
+        """Whether what follows a comma goes on with a list: short items, none a conclusion, up to a word that joins."""
+        for part in rest.split(","):
+            item, *last = self._joins.split(part.strip(), maxsplit=1)
+            if len(self._pattern.sub("term", item).split()) > LONGEST_ITEM or self._concluding.match(item):
                 return False
             if last:
                 return True
@@ -212,11 +235,15 @@ def label_agreement(
 
 
 def _any_of(terms: Iterable[str]) -> re.Pattern[str]:
-    """Whole words, the longest term first; of no terms, nothing."""
-    longest = sorted(terms, key=lambda term: (-len(term), term))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest)) or '(?!)'})(?!\w)")
+    """Whole words, the longest term first, a comma in it or none; of no terms, nothing."""
+    longest = (re.escape(term).replace(",", ",?") for term in sorted(terms, key=lambda term: (-len(term), term)))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(longest) or '(?!)'})(?!\w)")
 
 
 def _plain(text: str) -> str:
-    """Small letters, hyphens as spaces, single spaces."""
-    return " ".join(re.sub(r"[-‐‑–_]", " ", text.casefold()).split())
+    """Small letters, hyphens and brackets as spaces, single spaces and none before a comma."""
+    return re.sub(r" ?[,，] ?", ", ", " ".join(re.sub(r"[-‐‑–_()\[\]]", " ", text.casefold()).split())).strip(" ,")
+
+
+def _without_commas(term: str) -> str:
+    return term.replace(",", "")

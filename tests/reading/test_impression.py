@@ -206,7 +206,7 @@ def test_scores_by_hand() -> None:
     assert set(table) == set(expected)
     for label, figures in expected.items():
         assert table[label] == pytest.approx(figures, nan_ok=True), label
-    assert all(r.f1.n == 6 for r in rows)
+    assert all((r.f1.n, r.unlabelled) == (6, 0) for r in rows)
     assert rows[-1].f1.low < rows[-1].f1.value < rows[-1].f1.high
 
 
@@ -225,6 +225,7 @@ def test_scores_are_those_of_scikit_learn(average: str) -> None:
     study = impressions(*rows)
     scores = label_scores(study, found_labels(study, LABELS), LABELS.names, "1-to-5", ["A"], "all")
     (row,) = (r for r in scores if r.label == average)
+    assert row.unlabelled == (~truth.any(1)).sum() + (~given.any(1)).sum() == 7
     theirs = precision_recall_fscore_support(truth, given, average=average)[:3]
     assert (row.precision, row.recall, row.f1.value) == pytest.approx(theirs)
 

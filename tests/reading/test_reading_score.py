@@ -175,10 +175,46 @@ def test_another_reference_and_a_single_reader(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "out" / "agreement_impression.csv") == []
 
 
-def test_without_any_label_findings_are_scored(tmp_path: Path) -> None:
+def test_impressions_without_a_label_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else the figures would be of the case alone in which the reader named what is looked for."""
+    path, out = tmp_path / "reports.csv", tmp_path / "out"
+    cyst = "Epidermoid cyst, [extends](//x) into <b>both</b> cerebellopontine angles"
+    rows = [
+        ("1", "real", "Craniopharyngioma"),
+        ("1", "3-to-3", cyst),
+        ("2", "real", "Craniopharyngioma"),
+        ("2", "3-to-3", "\x1b[31mother"),
+        ("3", "real", "GBM"),
+        ("3", "3-to-3", "GBM"),
+        ("4", "real", "DNET"),
+        ("4", "3-to-3", ""),
+    ]
+    path.write_text(HEADER + "".join(f'A,{case},{s},mass,"{text}"\n' for case, s, text in rows), encoding="utf-8")
+    assert run(path, "--out", out) == 0
+    empty, said = capsys.readouterr().err.splitlines()
+    assert empty == "1 of 8 reports have no impression: left out there"
+    assert said == (
+        f"5 of 7 impressions have no label, such as 'Craniopharyngioma' (2), '{cyst[:50]}…' (1), '\\x1b[31mother' (1): "
+        "a diagnosis there does not count; give terms for them with --labels"
+    )
+    macro, micro = rows_of(out / "impression.csv")
+    assert [macro[k] for k in ("tp", "fp", "fn", "F1", "n", "unlabelled")] == ["1", "0", "0", "1.0", "3", "4"]
+    assert micro["unlabelled"] == "4"
+    page, report = ((out / name).read_text(encoding="utf-8") for name in ("index.html", "report.md"))
+    for text in (page, report):
+        assert "1 of 8 reports have no impression: left out there." in text
+        assert "5 of 7 impressions have no label" in text
+        assert "<b>both" not in text
+    assert "\\[extends](//x)" in report
+
+
+def test_without_any_label_findings_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "reports.csv"
-    path.write_text(HEADER + "".join(f"{r},1,{s},mass,unclear\n" for r in "AB" for s in ("real", "3-to-3")))
+    path.write_text(HEADER + "".join(f"{r},1,{s},mass,Gliom\n" for r in "AB" for s in ("real", "3-to-3")))
     assert run(path, "--out", tmp_path / "out") == 0
+    said = "none of 4 impressions has a label, such as 'Gliom' (4): impressions are not compared; give terms for them"
+    assert capsys.readouterr().err == f"{said} with --labels\n"
+    assert said.replace("'", "&#39;") in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert rows_of(tmp_path / "out" / "impression.csv") == []
     assert [float(r["mean"]) for r in rows_of(tmp_path / "out" / "findings.csv")] == pytest.approx([1] * 6)
 

@@ -147,6 +147,7 @@ class LabelScore:
         precision: NaN where nothing was to divide; as 0 in the mean over labels.
         recall: NaN for labels the reference does not have.
         f1: The same, with its interval over cases.
+        unlabelled: Impressions without any label among those compared, of the set and of the reference.
     """
 
     set: str
@@ -158,6 +159,7 @@ class LabelScore:
     precision: float
     recall: float
     f1: Estimate
+    unlabelled: int
 
 
 def found_labels(study: Study, labels: Labels) -> dict[Report, set[str] | None]:
@@ -175,6 +177,7 @@ def label_scores(
 ) -> list[LabelScore]:
     """Rows of the labels that occur, then `macro` and `micro`: the set `name` against the same readers' reference."""
     counts: dict[str, Array] = {}
+    unlabelled = 0
     for case in study.cases:
         for reader in readers:
             reports = [study.reports.get((reader, case, s)) for s in (study.reference, name)]
@@ -182,14 +185,16 @@ def label_scores(
             if truth is not None and given is not None:
                 row = [(n in truth and n in given, n in given - truth, n in truth - given) for n in names]
                 counts[case] = counts.get(case, 0) + np.array(row, dtype=np.float64)
+                unlabelled += [truth, given].count(set())
     if not counts or not names:
         return []
     stacked = np.array(list(counts.values()))  # case, label, (tp, fp, fn)
-    rows = [_row(name, who, label, stacked[:, [i]]) for i, label in enumerate(names) if stacked[:, i].any()]
-    return [*rows, _row(name, who, MACRO, stacked), _row(name, who, MICRO, stacked.sum(axis=1, keepdims=True))]
+    parts = {label: stacked[:, [i]] for i, label in enumerate(names) if stacked[:, i].any()}
+    parts |= {MACRO: stacked, MICRO: stacked.sum(axis=1, keepdims=True)}
+    return [_row(name, who, label, part, unlabelled) for label, part in parts.items()]
 
 
-def _row(name: str, who: str, label: str, counts: Array) -> LabelScore:
+def _row(name: str, who: str, label: str, counts: Array, unlabelled: int) -> LabelScore:
     """One row; `macro` averages over the labels of `counts`, any other has one label."""
 
     def averaged(weights: Array, figure: int = 2) -> Array:
@@ -204,7 +209,7 @@ def _row(name: str, who: str, label: str, counts: Array) -> LabelScore:
     tp, fp, fn = counts.sum(axis=(0, 1)).astype(int).tolist()
     if label != MACRO:
         precision = tp / (tp + fp) if tp + fp else float("nan")
-    return LabelScore(name, who, label, tp, fp, fn, precision, recall, estimate(averaged, len(counts)))
+    return LabelScore(name, who, label, tp, fp, fn, precision, recall, estimate(averaged, len(counts)), unlabelled)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The analysis of a reading study: tables as CSV and Markdown, and one page."""
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,10 +17,12 @@ from pmmsynth.errors import UsageError
 from pmmsynth.reading.embed import Embedding, embeddings
 from pmmsynth.reading.findings import Measure, Pair, between_readers, summarize, to_reference
 from pmmsynth.reading.impression import MACRO, MICRO, Labels, LabelScore, found_labels, label_agreement, label_scores
-from pmmsynth.reading.reports import ALL, Study
+from pmmsynth.reading.reports import ALL, Report, Study
 
 FARTHEST = 10
 """Pairs of reports shown on the page, those least alike."""
+NAMED = 3
+"""Impressions without a label that are named, the most frequent."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,11 @@ def score(
     """
     study = Study.read(paths, reference)
     finder = Labels.read(labels)
-    _remark(study, reporter)
+    found = found_labels(study, finder)
+    remarks = _remarks(study, found, reporter)
     of_findings, pairs = _findings(study, embeddings(embedding))
-    of_impressions = _impressions(study, finder)
-    return _write(out, paths, study, [*of_findings, *of_impressions], pairs)
+    of_impressions = _impressions(study, found, finder.names)
+    return _write(out, paths, study, remarks, [*of_findings, *of_impressions], pairs)
 
 
 def _findings(study: Study, embeddings: Mapping[str, Embedding]) -> tuple[list[Table], list[Pair]]:
@@ -101,10 +105,9 @@ def _findings(study: Study, embeddings: Mapping[str, Embedding]) -> tuple[list[T
     ], pairs
 
 
-def _impressions(study: Study, finder: Labels) -> list[Table]:
+def _impressions(study: Study, found: dict[Report, set[str] | None], names: Sequence[str]) -> list[Table]:
     """Four tables: scores over all labels and by label, agreement, and the labels themselves."""
-    found = found_labels(study, finder)
-    names = [name for name in finder.names if any(name in (labels or ()) for labels in found.values())]
+    names = [name for name in names if any(name in (labels or ()) for labels in found.values())]
     groups = {ALL: study.readers} | ({r: [r] for r in study.readers} if len(study.readers) > 1 else {})
     scored = [
         row
@@ -113,13 +116,15 @@ def _impressions(study: Study, finder: Labels) -> list[Table]:
         for row in label_scores(study, found, names, s, group, who)
     ]
     agreed = [row for s in (study.reference, *study.sets) for row in label_agreement(study, found, names, s)]
-    columns = ("set", "reader", "label", "tp", "fp", "fn", "precision", "recall", "F1", "low", "high", "n")
+    counts = ("set", "reader", "label", "tp", "fp", "fn")
+    columns = (*counts, "precision", "recall", "F1", "low", "high", "n", "unlabelled")
     return [
         Table(
             "impression",
             "Impressions against the reference",
             f"Labels of the set against those the same reader gave on {study.reference}. macro: mean over labels the "
-            "reference has; micro: of the summed counts; 95 % interval of F1 over n cases",
+            "reference has; micro: of the summed counts; 95 % interval of F1 over n cases; unlabelled: "
+            "impressions on either without any label, a diagnosis there does not count",
             columns,
             [_label_row(row) for row in scored if row.label in (MACRO, MICRO)],
         ),
@@ -148,39 +153,62 @@ def _impressions(study: Study, finder: Labels) -> list[Table]:
     ]
 
 
-def _remark(study: Study, reporter: Reporter) -> None:
-    """Say what cannot be compared."""
+def _remarks(study: Study, found: dict[Report, set[str] | None], reporter: Reporter) -> list[str]:
+    """Say what cannot be compared; returns what was said."""
+    remarks = []
+
+    def remark(text: str, **facts: object) -> None:
+        reporter.warn(text, **facts)
+        remarks.append(text)
+
     total = len(study.reports)
     for text in ("findings", "impression"):
         if empty := sum(not getattr(report, text) for report in study.reports.values()):
-            reporter.warn(f"{empty} of {total} reports have no {text}: left out there", column=text, empty=empty)
+            remark(f"{empty} of {total} reports have no {text}: left out there", column=text, empty=empty)
     if alone := sum((reader, case, study.reference) not in study.reports for reader, case, _ in study.reports):
-        reporter.warn(
+        remark(
             f"{alone} of {total} reports have no other of the same reader and case on {study.reference}: "
             "left out of the comparison with it",
             alone=alone,
         )
+    bare = Counter(" ".join(report.impression.split()) for report, labels in found.items() if labels == set())
+    if unlabelled := bare.total():
+        given = sum(labels is not None for labels in found.values())
+        named = ", ".join(f"{_start(text)!r} ({times})" for text, times in bare.most_common(NAMED))
+        some, so = f"{unlabelled} of {given} impressions have no label", "a diagnosis there does not count"
+        if unlabelled == given:
+            some, so = f"none of {given} impressions has a label", "impressions are not compared"
+        remark(f"{some}, such as {named}: {so}; give terms for them with --labels", unlabelled=unlabelled)
+    return remarks
 
 
 def _label_row(row: LabelScore) -> tuple[str | int | float, ...]:
     f1 = row.f1
     counts = (row.set, row.reader, row.label, row.tp, row.fp, row.fn)
-    return (*counts, row.precision, row.recall, f1.value, f1.low, f1.high, f1.n)
+    return (*counts, row.precision, row.recall, f1.value, f1.low, f1.high, f1.n, row.unlabelled)
 
 
-def _write(out: Path, inputs: Sequence[Path], study: Study, tables: Sequence[Table], pairs: Sequence[Pair]) -> Path:
+def _write(
+    out: Path,
+    inputs: Sequence[Path],
+    study: Study,
+    remarks: Sequence[str],
+    tables: Sequence[Table],
+    pairs: Sequence[Pair],
+) -> Path:
     page = out / "index.html"
     texts = {out / f"{table.name}.csv": table.csv() for table in tables}
     shown_tables = [table for table in tables if table.rows and table.name != "labels"]
-    texts[out / "report.md"] = (
-        "\n\n".join(["# Reading study", *(f"## {t.title}\n\n{t.note}.\n\n{t.markdown()}" for t in shown_tables)]) + "\n"
-    )
+    parts = ["# Reading study", *(f"{_escaped(remark)}." for remark in remarks)]
+    parts += [f"## {t.title}\n\n{t.note}.\n\n{t.markdown()}" for t in shown_tables]
+    texts[out / "report.md"] = "\n\n".join(parts) + "\n"
     template = Environment(autoescape=True, trim_blocks=True).from_string(
         files("pmmsynth.reading").joinpath("page.html").read_text(encoding="utf-8")
     )
     texts[page] = template.render(
         version=version("pmmsynth"),
         study=study,
+        remarks=remarks,
         tables=shown_tables,
         pairs=pairs,
         shown=shown,
@@ -206,5 +234,9 @@ def _cell(value: str | int | float) -> str | int | float:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
+def _start(text: str) -> str:
+    return text if len(text) <= 50 else f"{text[:50]}…"
+
+
 def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("[", "\\[").replace("\n", " ")

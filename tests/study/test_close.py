@@ -26,7 +26,7 @@ TEXTS = [
     "'quoted'; \"\"",
     "a\tb, c;d|e",
     "--",
-    "",
+    "none",
 ]
 
 

@@ -11,7 +11,17 @@ from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 
 from no_room import files_up_to
-from pmmsynth.study.ledger import REPORTS, Closed, Draft, Ledger, Locked, NotKept
+from pmmsynth.study.ledger import (
+    NO_FINDINGS,
+    NO_IMPRESSION,
+    REPORTS,
+    Closed,
+    Draft,
+    Incomplete,
+    Ledger,
+    Locked,
+    NotKept,
+)
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 FULL = Draft(findings="Mass in the left frontal lobe; ü\0", type="glioma", grade="high", impression="GBM", confidence=4)
@@ -53,6 +63,26 @@ def test_a_submitted_report_is_locked(ledger: Ledger) -> None:
     assert ledger.submitted("R1") == {"a": START + timedelta(seconds=1)}
     assert ledger.submitted("R2") == {}
     assert ledger.reports() == [("R1", "a", FULL, START + timedelta(seconds=1))]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        (Draft(), NO_FINDINGS),
+        (Draft(" \n", "glioma", "high", "GBM", 4), NO_FINDINGS),
+        (Draft("Mass."), NO_IMPRESSION),
+        (Draft("Mass.", grade="high", impression=" \t", confidence=4), NO_IMPRESSION),
+    ],
+)
+def test_what_is_for_good_has_findings_and_an_impression(ledger: Ledger, lacking: Draft, words: str) -> None:
+    ledger.save("R1", "a", FULL)
+    with pytest.raises(Incomplete) as caught:
+        ledger.submit("R1", "a", lacking)
+    assert str(caught.value) == words
+    assert (ledger.draft("a"), ledger.reports()) == (FULL, [])
+    for item, enough in (("a", Draft("Mass.", "glioma")), ("b", Draft("Mass.", impression="GBM"))):
+        ledger.submit("R1", item, enough)
+        assert ledger.draft(item) == enough
 
 
 def test_reports_come_in_order_of_time(ledger: Ledger) -> None:
@@ -119,7 +149,7 @@ def test_the_file_is_safe_against_power_cuts_and_strangers(ledger: Ledger) -> No
 def test_of_many_submissions_at_once_one_counts(ledger: Ledger) -> None:
     def submit(number: int) -> int | None:
         try:
-            ledger.submit("R1", "a", Draft(findings=str(number)))
+            ledger.submit("R1", "a", Draft(str(number), "glioma"))
         except Locked:
             return None
         return number
@@ -127,7 +157,7 @@ def test_of_many_submissions_at_once_one_counts(ledger: Ledger) -> None:
     with ThreadPoolExecutor(8) as threads:
         won = [number for number in threads.map(submit, range(40)) if number is not None]
     assert len(won) == 1
-    assert ledger.draft("a") == Draft(findings=str(won[0]))
+    assert ledger.draft("a") == Draft(str(won[0]), "glioma")
     assert [line.action for line in ledger.audit()] == ["submit"]
 
 

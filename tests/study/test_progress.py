@@ -10,6 +10,7 @@ from pmmsynth.study.ledger import Draft, Ledger
 from pmmsynth.study.progress import progress
 from study_phantoms import make_study
 
+REPORT = Draft("No lesion.", "normal")
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
@@ -28,7 +29,7 @@ def test_a_reader_goes_through_the_whole_study(tmp_path: Path, washout_days: flo
             for place, item in enumerate(sitting):
                 done = 4 * (number - 1) + place
                 assert stands() == (number, 4, done, 16, item, None, False, False)
-                ledger.submit("R1", item.id, Draft())
+                ledger.submit("R1", item.id, REPORT)
                 now += timedelta(minutes=10)
             last = now - timedelta(minutes=10)
             if number < 4 and washout:
@@ -48,9 +49,9 @@ def test_after_a_sitting_has_begun_it_stays_open(tmp_path: Path) -> None:
     with Ledger(tmp_path / "study", lambda: now) as ledger:
         reader = record.readers[0]
         for item in reader.sittings[0]:
-            ledger.submit("R1", item.id, Draft())
+            ledger.submit("R1", item.id, REPORT)
         now = START + timedelta(days=14)
-        ledger.submit("R1", reader.sittings[1][0].id, Draft())
+        ledger.submit("R1", reader.sittings[1][0].id, REPORT)
         now = START
         assert progress(record, ledger, reader, now).current == reader.sittings[1][1]
 
@@ -61,7 +62,7 @@ def test_the_wash_out_counts_from_the_last_report(tmp_path: Path) -> None:
     with Ledger(tmp_path / "study", lambda: now) as ledger:
         reader = record.readers[0]
         for item in reader.sittings[0]:
-            ledger.submit("R1", item.id, Draft())
+            ledger.submit("R1", item.id, REPORT)
             now += timedelta(days=3)
         assert progress(record, ledger, reader, now).opens == START + timedelta(days=3 * 3 + 14)
 
@@ -69,6 +70,6 @@ def test_the_wash_out_counts_from_the_last_report(tmp_path: Path) -> None:
 def test_nothing_is_shown_after_the_end(tmp_path: Path) -> None:
     record = make_study(tmp_path / "study", tmp_path / "key")
     with Ledger(tmp_path / "study", lambda: START) as ledger:
-        ledger.submit("R1", record.readers[0].items[0].id, Draft())
+        ledger.submit("R1", record.readers[0].items[0].id, REPORT)
         ledger.close_study()
         assert astuple(progress(record, ledger, record.readers[0], START)) == (1, 4, 1, 16, None, None, False, True)

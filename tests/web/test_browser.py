@@ -15,7 +15,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.reading.score import score
 from pmmsynth.study.close import close
 from pmmsynth.study.files import IMAGES, read_key
-from pmmsynth.study.ledger import Draft, Ledger
+from pmmsynth.study.ledger import NO_FINDINGS, NO_IMPRESSION, Draft, Ledger
 from study_phantoms import CASES, SEQUENCES, SETS, make_study, tokens
 
 pytestmark = pytest.mark.slow
@@ -248,8 +248,12 @@ def find_the_next_form_empty(desk: Desk) -> None:
         expect(desk[field]).to_have_value("")
     expect(desk["input:checked"]).to_have_count(0)
     desk["#report > button"].click()
-    expect(desk["#saved"]).to_have_text("Findings are missing.")
+    expect(desk["#saved"]).to_have_text(NO_FINDINGS)
     expect(desk["#findings"]).to_be_focused()
+    desk.write("Findings.", " ")
+    desk["#report > button"].click()
+    expect(desk["#saved"]).to_have_text(NO_IMPRESSION)
+    expect(desk["#type"]).to_be_focused()
 
 
 def report_the_rest(desk: Desk, items: list[str]) -> None:

@@ -1,5 +1,6 @@
 """A reader on the server: one item at a time, to the end of the study, and what is kept of it."""
 
+import html
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -89,6 +90,30 @@ def test_two_tabs_of_a_reader(served: Served) -> None:
         assert "was submitted" in answer.json()["detail"]
     assert [report.draft for report in served.ledger.reports()] == [Draft(**REPORT)]
     assert place(other) == place(one) != at
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        (EMPTY, "Findings are missing."),
+        ({}, "Findings are missing."),
+        ({**REPORT, "findings": " \n"}, "Findings are missing."),
+        ({"findings": "Mass.", "grade": "high"}, "An impression is missing: choose a type or write it."),
+        ({"findings": "Mass.", "impression": " "}, "An impression is missing: choose a type or write it."),
+    ],
+)
+def test_a_report_that_lacks_something_is_not_taken_for_good(
+    served: Served, lacking: dict[str, object], words: str
+) -> None:
+    client = served.client("R1")
+    at = place(client)
+    answer = client.post(f"{at}/submit", json=lacking)
+    assert (answer.status_code, answer.json()) == (422, {"detail": words})
+    assert client.get(f"{at}/report").json() == EMPTY
+    standing = client.get("/api/progress").json()
+    assert (standing["done"], standing["current"]) == (0, at.rpartition("/")[2])
+    assert client.put(f"{at}/report", json=lacking).status_code == 204, "a draft may lack anything"
+    assert html.escape(words) in client.get("/").text, "the page says the same"
 
 
 def test_a_study_that_ends_while_it_is_served(served: Served) -> None:

@@ -34,6 +34,8 @@ from pmmsynth.study.files import ORGANISER
 REPORTS = "reports.sqlite"
 LONGEST_TEXT = 20_000
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+NO_FINDINGS = "Findings are missing."
+NO_IMPRESSION = "An impression is missing: choose a type or write it."
 
 
 class Locked(PmmsynthError):
@@ -48,6 +50,10 @@ class Closed(PmmsynthError):
 
     def __init__(self) -> None:
         super().__init__("found a study that has ended; expected one that is open; ask the organiser")
+
+
+class Incomplete(PmmsynthError):
+    """The report lacks what none can do without; the message says what."""
 
 
 class NotKept(PmmsynthError):
@@ -73,6 +79,13 @@ class Draft:
     grade: Text = ""
     impression: Text = ""
     confidence: Annotated[int, Field(ge=0, le=5)] = 0
+
+    @property
+    def missing(self) -> str:
+        """What a report cannot do without and this one lacks, in words; empty if nothing."""
+        if not self.findings.strip():
+            return NO_FINDINGS
+        return "" if self.type or self.impression.strip() else NO_IMPRESSION
 
 
 class Submitted(NamedTuple):
@@ -178,9 +191,11 @@ class Ledger:
             self._note(connection, reader, "save", item)
 
     def submit(self, reader: str, item: str, draft: Draft) -> None:
-        """Keep a report for good. Raises Locked, Closed or NotKept."""
+        """Keep a report for good. Raises Locked, Closed, Incomplete or NotKept."""
         with self._writing() as connection:
             self._keep(connection, reader, item, draft)
+            if draft.missing:
+                raise Incomplete(draft.missing)
             connection.execute(insert(_submissions).values(item=item, at=self._now().isoformat()))
             self._note(connection, reader, "submit", item)
 

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pmmsynth.study.files import ORGANISER
+from pmmsynth.study.ledger import NO_FINDINGS, NO_IMPRESSION
 from pmmsynth.web.guard import body_of
 from pmmsynth.web.serving import COOKIE, Served, Serving, SignedIn
 
@@ -37,7 +38,7 @@ def home(who: SignedIn, serving: Served) -> HTMLResponse:
     if who is None:
         return _page("signin.html", serving, error="")
     if who != ORGANISER:
-        return _page("reading.html", serving)
+        return _page("reading.html", serving, no_findings=NO_FINDINGS, no_impression=NO_IMPRESSION)
     last = serving.ledger.last_seen()
     shown = ("sitting", "sittings", "done", "total", "finished", "opens")  # nothing of what is written or seen
     rows = []

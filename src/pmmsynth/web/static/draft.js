@@ -72,7 +72,7 @@ export class Draft {
       await call("PUT", `/api/items/${this.item}/report`, report);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (this.unsaved) this.failed(error.status);
+      if (this.unsaved) this.failed(error);
       return;
     }
     if (this.waiting !== report) return; // typed on meanwhile: saved with the next
@@ -81,16 +81,21 @@ export class Draft {
     this.say(`saved ${new Date().toLocaleTimeString("en-GB")}`, true);
   }
 
-  failed(status) {
-    if ([401, 404, 409].includes(status)) {
-      this.refused(status);
-    } else if ([413, 422].includes(status)) {
-      this.say("not saved: too long; shorten the text", false);
+  failed(error) {
+    if ([401, 404, 409].includes(error.status)) {
+      this.refused(error.status);
+    } else if (reason(error)) {
+      this.say(`not saved: ${reason(error)}`, false);
     } else {
       this.say("not saved, trying again; a copy is kept on this computer", false);
       this.later(AGAIN);
     }
   }
+}
+
+/** What is wrong with the report itself, or undefined if the same may be taken later. */
+export function reason({ status, detail }) {
+  return { 413: "too long; shorten the text", 422: detail }[status];
 }
 
 /** Browsers may refuse to store; then there is no copy, and reading goes on. */

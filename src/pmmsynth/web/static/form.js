@@ -25,12 +25,11 @@ export class ReportForm {
     for (const radio of elements.confidence) radio.checked = Number(radio.value) === report.confidence;
   }
 
-  /** What a report cannot do without, in words; and the field to fill in. */
+  /** The field to fill in first, without which the server takes no report, or null; its data say so in words. */
   get missing() {
     const { findings, type, impression } = this.report;
-    if (!findings.trim()) return ["Findings are missing.", this.form.elements.findings];
-    if (!type && !impression.trim()) return ["An impression is missing: choose a type or write it.", this.form.elements.type];
-    return null;
+    if (!findings.trim()) return this.form.elements.findings;
+    return type || impression.trim() ? null : this.form.elements.type;
   }
 
   /** What may be left out but seldom is meant to be, in words. */

@@ -5,7 +5,7 @@
 
 import { bytes, call, note, Refused, signOut } from "./server.js";
 import { Controls } from "./controls.js";
-import { Draft, dropCopy, keptCopy } from "./draft.js";
+import { Draft, dropCopy, keptCopy, reason } from "./draft.js";
 import { ReportForm } from "./form.js";
 import { Viewer } from "./viewer.js";
 
@@ -151,10 +151,10 @@ function tell(title, words, button = "", action = null) {
 }
 
 function ask() {
-  if (form.missing) {
-    const [words, field] = form.missing;
-    say(words, false);
-    return field.focus();
+  const { missing } = form;
+  if (missing) {
+    say(missing.dataset.missing, false);
+    return missing.focus();
   }
   const gaps = form.gaps.map((words) => Object.assign(document.createElement("li"), { textContent: words }));
   confirmation.querySelector("ul").replaceChildren(...gaps);
@@ -174,8 +174,7 @@ async function submit() {
     if (!(error instanceof Refused)) throw error;
     if ([401, 404, 409].includes(error.status)) return refused(error.status);
     [work.hidden, message.hidden, pause.disabled] = [false, true, false];
-    const long = [413, 422].includes(error.status);
-    return say(`not submitted: ${long ? "too long; shorten the text" : `${error.message}; try again`}`, false);
+    return say(`not submitted: ${reason(error) ?? `${error.message}; try again`}`, false);
   }
   draft.stop();
   viewer.clear();

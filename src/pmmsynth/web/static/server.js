@@ -1,10 +1,11 @@
 // Calls to the server that this page came from.
 
-/** The server said no, or nothing: `status` 0. */
+/** The server said no, and why: `detail`; or nothing: `status` 0. */
 export class Refused extends Error {
-  constructor(status) {
+  constructor(status, detail = "") {
     super(status ? `the server answered ${status}` : "the server does not answer");
     this.status = status;
+    this.detail = detail;
   }
 }
 
@@ -21,7 +22,7 @@ export async function call(method, path, content) {
   } catch {
     throw new Refused(0);
   }
-  if (!response.ok) throw new Refused(response.status);
+  if (!response.ok) throw new Refused(response.status, (await response.json().catch(() => ({}))).detail);
   return response;
 }
 

@@ -95,7 +95,7 @@ def read(address: str, number: int, together: Barrier) -> list[Row]:
         ask("sign in", "POST", "/signin", 303, data={"token": f"token {number}"})
         ask("page", "GET", "/", 200)
         item = ask("progress", "GET", "/api/progress", 200).json()["current"]
-        ask("draft", "GET", f"/api/items/{item}/report", 200)
+        began = ask("draft", "GET", f"/api/items/{item}/report", 200).headers["ETag"]
         for sequence in SEQUENCES:
             image = ask("image", "GET", f"/api/items/{item}/{sequence}.nii", 200)
             rows[-1]["error"] |= len(image.content) != 352 + 2 * math.prod(SHAPE)
@@ -103,8 +103,9 @@ def read(address: str, number: int, together: Barrier) -> list[Row]:
         for save in range(SAVES):
             time.sleep(max(0, begin + EVERY * (save + 1) - time.perf_counter()))
             report = {**REPORT, "confidence": save % 6}
-            ask("autosave", "PUT", f"/api/items/{item}/report", 204, json=report)
-        ask("submit", "POST", f"/api/items/{item}/submit", 200, json=report)
+            saved = ask("autosave", "PUT", f"/api/items/{item}/report", 204, json=report, headers={"If-Match": began})
+            began = saved.headers["ETag"]
+        ask("submit", "POST", f"/api/items/{item}/submit", 200, json=report, headers={"If-Match": began})
     return rows
 
 

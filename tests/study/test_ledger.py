@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from no_room import files_up_to
 from pmmsynth.study.ledger import (
+    BLANK,
     NO_FINDINGS,
     NO_IMPRESSION,
     REPORTS,
@@ -21,6 +22,7 @@ from pmmsynth.study.ledger import (
     Ledger,
     Locked,
     NotKept,
+    Overtaken,
 )
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -46,11 +48,33 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def test_a_draft_is_kept_whole_and_replaced(ledger: Ledger, tmp_path: Path) -> None:
     assert ledger.draft("a") is None
-    ledger.save("R1", "a", Draft(findings="first"))
-    ledger.save("R1", "a", FULL)
+    first = Draft(findings="first")
+    ledger.save("R1", "a", first)
+    ledger.save("R1", "a", FULL, first.revision)
     with Ledger(tmp_path) as other:
         assert other.draft("a") == FULL
     assert ledger.submitted("R1") == {}
+
+
+def test_a_text_that_began_from_an_older_one_replaces_nothing(ledger: Ledger) -> None:
+    ledger.save("R1", "a", FULL)
+    for change in (ledger.save, ledger.submit):
+        for began in (BLANK, Draft("x").revision, "", "*"):
+            with pytest.raises(Overtaken, match="newer text"):
+                change("R1", "a", Draft("x", "glioma"), began)
+    assert (ledger.draft("a"), ledger.reports()) == (FULL, [])
+    ledger.save("R1", "a", FULL)  # sent again as no answer came
+    ledger.save("R1", "a", Draft("x", "glioma"), FULL.revision)
+    assert ledger.draft("a") == Draft("x", "glioma")
+    assert [line.action for line in ledger.audit()] == ["save"] * 3
+
+
+def test_revisions_tell_texts_apart() -> None:
+    texts = [Draft(), FULL, *(Draft(**{name: "x"}) for name in ("findings", "type", "grade", "impression"))]
+    texts += [Draft(findings="x "), Draft(findings="x\0"), Draft(confidence=1)]
+    assert len({text.revision for text in texts}) == len(texts)
+    assert Draft(findings="x").revision == Draft(findings="x").revision
+    assert Draft().revision == BLANK
 
 
 def test_a_submitted_report_is_locked(ledger: Ledger) -> None:
@@ -77,10 +101,10 @@ def test_a_submitted_report_is_locked(ledger: Ledger) -> None:
 def test_what_is_for_good_has_findings_and_an_impression(ledger: Ledger, lacking: Draft, words: str) -> None:
     ledger.save("R1", "a", FULL)
     with pytest.raises(Incomplete) as caught:
-        ledger.submit("R1", "a", lacking)
+        ledger.submit("R1", "a", lacking, FULL.revision)
     assert str(caught.value) == words
     assert (ledger.draft("a"), ledger.reports()) == (FULL, [])
-    for item, enough in (("a", Draft("Mass.", "glioma")), ("b", Draft("Mass.", impression="GBM"))):
+    for item, enough in (("b", Draft("Mass.", "glioma")), ("c", Draft("Mass.", impression="GBM"))):
         ledger.submit("R1", item, enough)
         assert ledger.draft(item) == enough
 
@@ -164,9 +188,9 @@ def test_of_many_submissions_at_once_one_counts(ledger: Ledger) -> None:
 def test_a_full_disk_keeps_what_was_there(ledger: Ledger) -> None:
     ledger.save("R1", "a", FULL)
     with files_up_to(1000), pytest.raises(NotKept, match="make room"):
-        ledger.save("R1", "a", Draft(findings="x" * 20_000))
+        ledger.save("R1", "a", Draft(findings="x" * 20_000), FULL.revision)
     assert ledger.draft("a") == FULL
-    ledger.save("R1", "a", Draft(findings="there is room again"))
+    ledger.save("R1", "a", Draft(findings="there is room again"), FULL.revision)
     assert ledger.draft("a") == Draft(findings="there is room again")
     assert [line.action for line in ledger.audit()] == ["save", "save"]
 

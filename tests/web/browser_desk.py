@@ -22,6 +22,7 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-background-networking"),
     *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),  # WebGL without a graphics card
 ]
+SAVED = re.compile(r"saved \d\d:\d\d:\d\d")
 SETTLED = """async () => {
   const frame = () => new Promise(requestAnimationFrame);
   const fits = (canvas) => !canvas.clientWidth || canvas.width === canvas.clientWidth;
@@ -120,6 +121,11 @@ class Desk:
         self.page.fill("#token", tokens()[who])
         self.page.keyboard.press("Enter")
         expect(self["#signout"]).to_be_visible()
+
+    def sign_out(self) -> None:
+        self["#signout"].click()
+        expect(self["#token"]).to_be_visible()
+        assert self.context.request.get(f"{self.server.address}/api/progress").status == 401
 
     def wait_for_images(self) -> None:
         expect(self["figure .slice"].first).to_be_visible()

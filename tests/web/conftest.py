@@ -4,10 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser_desk import a_browser
+from playwright.sync_api import Browser
 from web_study import Served
 
 from pmmsynth.web.app import create_app
 from study_phantoms import make_study
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with a_browser() as found:
+        yield found
 
 
 @pytest.fixture

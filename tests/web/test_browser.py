@@ -1,14 +1,12 @@
 """A reading study played through in a real browser on a real server, from the first sign-in to the score."""
 
 import csv
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from browser_desk import Desk, Server, a_browser, a_server
+from browser_desk import SAVED, Desk, Server, a_server
 from playwright.sync_api import Browser, expect
 
 from pmmsynth.console import Reporter
@@ -16,18 +14,11 @@ from pmmsynth.reading.score import score
 from pmmsynth.study.close import close
 from pmmsynth.study.files import IMAGES, read_key
 from pmmsynth.study.ledger import NO_FINDINGS, NO_IMPRESSION, Draft, Ledger
-from study_phantoms import CASES, SEQUENCES, SETS, make_study, tokens
+from study_phantoms import CASES, SEQUENCES, SETS, make_study
 
 pytestmark = pytest.mark.slow
 
-SAVED = re.compile(r"saved \d\d:\d\d:\d\d")
 HARMFUL = '<img src=x onerror="document.title=1"><script>document.title = 1</script> "quoted", comma; end.'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as found:
-        yield found
 
 
 def test_a_study_from_the_first_sign_in_to_the_score(browser: Browser, tmp_path: Path) -> None:
@@ -53,7 +44,7 @@ def test_a_study_from_the_first_sign_in_to_the_score(browser: Browser, tmp_path:
             desk.sign_in("R2")
             try_again_after_a_failed_load(desk)
             report_the_rest(desk, [item.id for item in record.readers[1].items])
-            sign_out(desk)
+            desk.sign_out()
     with Ledger(folder) as ledger:
         assert [line.action for line in ledger.audit() if line.action in ("pause", "resume")] == ["pause", "resume"]
         assert {line.detail for line in ledger.audit() if line.action == "measure"} >= {"T1 10.0 mm"}
@@ -292,12 +283,6 @@ def see_how_far_the_readers_are(desk: Desk) -> None:
     expect(desk.page).to_have_title("Progress: Phantoms")
 
 
-def sign_out(desk: Desk) -> None:
-    desk["#signout"].click()
-    expect(desk["#token"]).to_be_visible()
-    assert desk.context.request.get(f"{desk.server.address}/api/progress").status == 401
-
-
 def test_a_reader_waits_for_the_next_sitting_and_for_nothing_when_the_study_is_closed(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -316,27 +301,3 @@ def test_a_reader_waits_for_the_next_sitting_and_for_nothing_when_the_study_is_c
             ledger.close_study()
             desk["#message button"].click()
             expect(desk["#message h2"]).to_have_text("The study is closed")
-
-
-def test_a_text_that_another_reader_cannot_save_is_kept_for_its_own(browser: Browser, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    record = make_study(folder, tmp_path / "key", cases=CASES[:2])
-    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
-        desk.sign_in("R1")
-        desk.wait_for_images()
-        other_tab = desk.context.request
-        other_tab.post(f"{server.address}/signin", form={"token": tokens()["R2"]}, headers={"Origin": server.address})
-        with desk.expecting("404"):
-            desk.page.fill("#findings", "typed as R1")
-            expect(desk["#findings"]).to_have_value("")
-            desk.wait_for_images()
-        expect(desk["#offer"]).to_be_hidden()
-        sign_out(desk)
-        desk.sign_in("R1")
-        desk.wait_for_images()
-        desk["#offer button[value=use]"].click()
-        expect(desk["#findings"]).to_have_value("typed as R1")
-        expect(desk["#saved"]).to_have_text(SAVED)
-    with Ledger(folder) as ledger:
-        own, other = (ledger.draft(reader.items[0].id) for reader in record.readers)
-        assert (own, other) == (Draft("typed as R1"), None)

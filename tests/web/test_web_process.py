@@ -59,10 +59,11 @@ def test_what_was_answered_outlives_a_kill(study: Path) -> None:
         with serving(study) as (process, address):
             with browser(address, "R1") as client:
                 at = place(client)
+                began = {"If-Match": client.get(f"{at}/report").headers["etag"]}
                 if number % 2:
-                    assert client.post(f"{at}/submit", json=words).status_code == 200
+                    assert client.post(f"{at}/submit", json=words, headers=began).status_code == 200
                 else:
-                    assert client.put(f"{at}/report", json=words).status_code == 204
+                    assert client.put(f"{at}/report", json=words, headers=began).status_code == 204
                 process.send_signal(signal.SIGKILL)
             assert process.wait(10) == -signal.SIGKILL
         items.append(at.rpartition("/")[2])

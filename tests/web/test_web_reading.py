@@ -2,6 +2,7 @@
 
 import html
 import os
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from web_study import REPORT, Served, place, submit
 from no_room import files_up_to
 from pmmsynth.errors import BadInput
 from pmmsynth.study.files import IMAGES
-from pmmsynth.study.ledger import Draft
+from pmmsynth.study.ledger import REPORTS, Draft
 from pmmsynth.web.app import create_app
 from study_phantoms import SEQUENCES, tokens
 
@@ -76,14 +77,30 @@ def test_drafts_are_kept_from_sign_in_to_sign_in(served: Served) -> None:
     assert client.get(f"{place(client)}/report").json() == REPORT
 
 
+NEWER = {"detail": "found a newer text than this page began from; expected none; choose between the two"}
+
+
 def test_two_tabs_of_a_reader(served: Served) -> None:
-    """The last to save counts; what one has submitted the other cannot change."""
+    """Both write the same draft, but never over what they have not seen; what one has submitted stays."""
     one, other = served.client("R1"), served.client("R1")
     at = place(one)
-    for client, findings in ((one, "of one"), (other, "of the other")):
-        assert client.put(f"{at}/report", json={**REPORT, "findings": findings}).status_code == 204
-    assert one.get(f"{at}/report").json()["findings"] == "of the other"
-    submit(one)
+    long, short = {**REPORT, "findings": "An hour of work."}, {**EMPTY, "findings": "x"}
+    began = [client.get(f"{at}/report").headers["etag"] for client in (one, other)]
+    assert began[0] == began[1]
+    saved = one.put(f"{at}/report", json=long, headers={"If-Match": began[0]})
+    assert saved.status_code == 204
+    for headers in ({"If-Match": began[1]}, {"If-Match": "*"}, {}):
+        for method, path in (("PUT", f"{at}/report"), ("POST", f"{at}/submit")):
+            answer = other.request(method, path, json={**short, "type": "glioma"}, headers=headers)
+            assert (answer.status_code, answer.json()) == (412, NEWER)
+    seen = other.get(f"{at}/report")
+    assert (seen.json(), seen.headers["etag"]) == (long, saved.headers["etag"])
+    assert other.put(f"{at}/report", json=short, headers={"If-Match": seen.headers["etag"]}).status_code == 204
+    assert one.put(f"{at}/report", json=long, headers={"If-Match": saved.headers["etag"]}).status_code == 412
+    seen = one.get(f"{at}/report")
+    assert seen.json() == short
+    answer = one.post(f"{at}/submit", json=REPORT, headers={"If-Match": seen.headers["etag"]})
+    assert (answer.status_code, answer.json()["done"]) == (200, 1)
     late = {**REPORT, "findings": "too late"}
     for answer in (other.put(f"{at}/report", json=late), other.post(f"{at}/submit", json=late)):
         assert answer.status_code == 409
@@ -116,6 +133,30 @@ def test_a_report_that_lacks_something_is_not_taken_for_good(
     assert html.escape(words) in client.get("/").text, "the page says the same"
 
 
+def test_a_text_sent_again_is_taken(served: Served) -> None:
+    """As no answer came to the first; what is there already is no other text."""
+    client = served.client("R1")
+    at = place(client)
+    began = {"If-Match": client.get(f"{at}/report").headers["etag"]}
+    assert [client.put(f"{at}/report", json=REPORT, headers=began).status_code for _ in range(2)] == [204, 204]
+    assert client.post(f"{at}/submit", json=REPORT, headers=began).status_code == 200
+
+
+def test_a_draft_saved_by_an_earlier_version_is_gone_on_with(served: Served) -> None:
+    """Its row is as it was: nothing of a revision is kept."""
+    item = served.record.readers[0].items[0].id
+    with sqlite3.connect(served.folder / REPORTS) as connection:
+        columns = "item, reader, findings, type, grade, impression, confidence"
+        connection.execute(f"INSERT INTO drafts ({columns}) VALUES (?, 'R1', 'Mass.', '', '', '', 0)", [item])
+    connection.close()
+    client = served.client("R1")
+    began = client.get(f"/api/items/{item}/report")
+    assert began.json() == {**EMPTY, "findings": "Mass."}
+    headers = {"If-Match": began.headers["etag"]}
+    assert client.put(f"/api/items/{item}/report", json=REPORT, headers=headers).status_code == 204
+    assert served.ledger.draft(item) == Draft(**REPORT)
+
+
 def test_a_study_that_ends_while_it_is_served(served: Served) -> None:
     client = served.client("R1")
     at = place(client)
@@ -133,9 +174,9 @@ def test_a_study_that_ends_while_it_is_served(served: Served) -> None:
 def test_a_full_disk_is_told_and_loses_nothing(served: Served) -> None:
     client = served.client("R1")
     at = place(client)
-    client.put(f"{at}/report", json=REPORT)
+    began = {"If-Match": client.put(f"{at}/report", json=REPORT).headers["etag"]}
     with files_up_to(1000):
-        answers = [client.put(f"{at}/report", json={**REPORT, "findings": "x" * 20_000})]
+        answers = [client.put(f"{at}/report", json={**REPORT, "findings": "x" * 20_000}, headers=began)]
         answers.append(client.post(f"{at}/submit", json=REPORT))
         answers.append(client.get(f"{at}/report"))  # what cannot be logged does not happen
     assert [answer.status_code for answer in answers] == [507, 507, 507]
@@ -183,8 +224,7 @@ def test_the_log_has_every_action(served: Served) -> None:
 
 def test_the_organiser_sees_how_far_they_are_and_nothing_else(served: Served) -> None:
     reader = served.client("R1")
-    reader.put(f"{place(reader)}/report", json={**REPORT, "findings": "SECRETWORDS"})
-    submit(reader)
+    assert reader.post(f"{place(reader)}/submit", json={**REPORT, "findings": "SECRETWORDS"}).status_code == 200
     served.wait(hours=1)
     organiser = served.client("organiser")
     page = organiser.get("/").text

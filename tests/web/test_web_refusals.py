@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 from web_study import REPORT, Served, place, submit
 
+from pmmsynth.study.ledger import BLANK, Draft
 from pmmsynth.web.guard import HEADERS, LARGEST_BODY
 from pmmsynth.web.sessions import ADDRESSES, IDLE, REFUSALS, SESSIONS_EACH, WINDOW, Refusals, Sessions
 from study_phantoms import SEQUENCES, tokens
@@ -383,7 +384,9 @@ def test_every_answer_carries_the_headers(served: Served, reader: TestClient) ->
     answers += [reader.put(f"{at}/report", json=REPORT), reader.post("/signout")]
     for answer in answers:
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS
-        assert not {"server", "etag", "last-modified", "x-powered-by"} & set(answer.headers)
+        assert not {"server", "last-modified", "x-powered-by"} & set(answer.headers)
+    tags = [answer.headers["etag"] for answer in answers if "etag" in answer.headers]
+    assert tags == [f'"{BLANK}"', f'"{Draft(**REPORT).revision}"'], "of reports alone, by their text alone"
     assert HEADERS["Cache-Control"] == "no-store, no-transform"
     assert HEADERS["Referrer-Policy"] == "no-referrer"
     assert reader.get("/static/style.css").headers["cache-control"] == "no-cache"

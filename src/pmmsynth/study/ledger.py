@@ -1,5 +1,7 @@
 """What happens in a reading study, in one SQLite file: drafts, submitted reports, its end, a log of every action."""
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +54,13 @@ class Closed(PmmsynthError):
         super().__init__("found a study that has ended; expected one that is open; ask the organiser")
 
 
+class Overtaken(PmmsynthError):
+    """The draft is no longer the one that the text began from."""
+
+    def __init__(self) -> None:
+        super().__init__("found a newer text than this page began from; expected none; choose between the two")
+
+
 class Incomplete(PmmsynthError):
     """The report lacks what none can do without; the message says what."""
 
@@ -81,11 +90,20 @@ class Draft:
     confidence: Annotated[int, Field(ge=0, le=5)] = 0
 
     @property
+    def revision(self) -> str:
+        """Follows from the text alone, and tells it from every other."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
+
+    @property
     def missing(self) -> str:
         """What a report cannot do without and this one lacks, in words; empty if nothing."""
         if not self.findings.strip():
             return NO_FINDINGS
         return "" if self.type or self.impression.strip() else NO_IMPRESSION
+
+
+BLANK = Draft().revision
+"""Of a report that nobody has begun."""
 
 
 class Submitted(NamedTuple):
@@ -179,21 +197,22 @@ class Ledger:
 
     def draft(self, item: str) -> Draft | None:
         """What was saved or submitted last, if anything."""
-        wanted = [_drafts.c[name] for name in Draft.__dataclass_fields__]
         with self._reading() as connection:
-            row = connection.execute(select(*wanted).where(_drafts.c.item == item)).one_or_none()
-        return None if row is None else Draft(**row._mapping)
+            return _draft(connection, item)
 
-    def save(self, reader: str, item: str, draft: Draft) -> None:
-        """Keep a draft in the place of the one before. Raises Locked, Closed or NotKept."""
+    def save(self, reader: str, item: str, draft: Draft, began: str = BLANK) -> None:
+        """Keep a draft in the place of the one it began from, of that revision.
+
+        Raises Locked, Closed, Overtaken or NotKept.
+        """
         with self._writing() as connection:
-            self._keep(connection, reader, item, draft)
+            self._keep(connection, reader, item, draft, began)
             self._note(connection, reader, "save", item)
 
-    def submit(self, reader: str, item: str, draft: Draft) -> None:
-        """Keep a report for good. Raises Locked, Closed, Incomplete or NotKept."""
+    def submit(self, reader: str, item: str, draft: Draft, began: str = BLANK) -> None:
+        """Keep a report for good. Raises Incomplete too, else as `save`."""
         with self._writing() as connection:
-            self._keep(connection, reader, item, draft)
+            self._keep(connection, reader, item, draft, began)
             if draft.missing:
                 raise Incomplete(draft.missing)
             connection.execute(insert(_submissions).values(item=item, at=self._now().isoformat()))
@@ -253,11 +272,13 @@ class Ledger:
         with self._reading() as connection:
             return {who: datetime.fromisoformat(at) for who, at in connection.execute(query)}
 
-    def _keep(self, connection: Connection, reader: str, item: str, draft: Draft) -> None:
+    def _keep(self, connection: Connection, reader: str, item: str, draft: Draft, began: str) -> None:
         if _end(connection) is not None:
             raise Closed
         if connection.execute(select(_submissions.c.at).where(_submissions.c.item == item)).one_or_none():
             raise Locked
+        if (_draft(connection, item) or Draft()).revision not in (began, draft.revision):
+            raise Overtaken
         values: dict[str, Any] = {"reader": reader, **asdict(draft)}
         statement = upsert(_drafts).values(item=item, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["item"], set_=values))
@@ -284,6 +305,12 @@ def _prepare(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # transactions begin where _writing says
     for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {setting}")
+
+
+def _draft(connection: Connection, item: str) -> Draft | None:
+    wanted = [_drafts.c[name] for name in Draft.__dataclass_fields__]
+    row = connection.execute(select(*wanted).where(_drafts.c.item == item)).one_or_none()
+    return None if row is None else Draft(**row._mapping)
 
 
 def _end(connection: Connection) -> datetime | None:

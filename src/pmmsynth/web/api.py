@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pmmsynth.study.files import Item, Reader
-from pmmsynth.study.ledger import Closed, Draft, Locked
+from pmmsynth.study.ledger import BLANK, Closed, Draft, Locked
 from pmmsynth.web.guard import body_of
 from pmmsynth.web.images import read_image
 from pmmsynth.web.serving import OnlyReaders, Served, Serving
@@ -54,7 +54,13 @@ async def _viewed(body: Annotated[bytes, Depends(body_of)]) -> Viewed:
     return _parsed(body, TypeAdapter(Viewed))
 
 
+async def _began(if_match: Annotated[str, Header()] = "") -> str:
+    """The revision that the text began from; if none is said, an empty form."""
+    return if_match.strip('"') or BLANK
+
+
 Given = Annotated[Draft, Depends(_draft)]
+Began = Annotated[str, Depends(_began)]
 
 
 @router.get("/progress")
@@ -79,25 +85,28 @@ def standing(reader: OnlyReaders, serving: Served) -> Standing:
 
 
 @router.get("/items/{item}/report")
-def report(item: str, reader: OnlyReaders, serving: Served) -> Draft:
+def report(item: str, reader: OnlyReaders, serving: Served, answer: Response) -> Draft:
     """The draft of the current item."""
     _current(serving, reader, item)
     serving.ledger.log(reader.code, "open", item)
-    return serving.ledger.draft(item) or Draft()
+    draft = serving.ledger.draft(item) or Draft()
+    answer.headers["ETag"] = f'"{draft.revision}"'
+    return draft
 
 
 @router.put("/items/{item}/report", status_code=204)
-def save(item: str, draft: Given, reader: OnlyReaders, serving: Served) -> None:
-    """Keep the draft of the current item."""
+def save(item: str, draft: Given, began: Began, reader: OnlyReaders, serving: Served, answer: Response) -> None:
+    """Keep the draft of the current item, unless another page has saved one since this page began."""
     _to_be_written(serving, reader, item)
-    serving.ledger.save(reader.code, item, draft)
+    serving.ledger.save(reader.code, item, draft, began)
+    answer.headers["ETag"] = f'"{draft.revision}"'
 
 
 @router.post("/items/{item}/submit")
-def submit(item: str, draft: Given, reader: OnlyReaders, serving: Served) -> Standing:
-    """Keep the report of the current item for good; the next one opens."""
+def submit(item: str, draft: Given, began: Began, reader: OnlyReaders, serving: Served) -> Standing:
+    """Keep the report of the current item for good, likewise; the next one opens."""
     _to_be_written(serving, reader, item)
-    serving.ledger.submit(reader.code, item, draft)
+    serving.ledger.submit(reader.code, item, draft, began)
     return standing(reader, serving)
 
 

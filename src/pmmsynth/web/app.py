@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from pmmsynth.study.files import read_study
-from pmmsynth.study.ledger import Closed, Incomplete, Ledger, Locked, NotKept, utc_now
+from pmmsynth.study.ledger import Closed, Incomplete, Ledger, Locked, NotKept, Overtaken, utc_now
 from pmmsynth.web import api, pages
 from pmmsynth.web.guard import HEADERS, Guard, refused
 from pmmsynth.web.images import check_images
@@ -44,7 +44,7 @@ def create_app(folder: Path, now: Callable[[], datetime] = utc_now) -> FastAPI:
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=str(pages.STATIC)))
     app.add_middleware(Guard)
-    for error, status in ((Locked, 409), (Closed, 409), (Incomplete, 422), (NotKept, 507)):
+    for error, status in ((Locked, 409), (Closed, 409), (Overtaken, 412), (Incomplete, 422), (NotKept, 507)):
         app.add_exception_handler(error, _telling(status))
     app.add_exception_handler(Exception, _fault)
     return app

@@ -14,16 +14,30 @@ export function dropCopy(item) {
   stored((store) => store.removeItem(name(item)));
 }
 
+/** The report the server has, and its revision. Raises Refused. */
+export async function savedReport(item) {
+  const answer = await call("GET", path(item));
+  return { report: await answer.json(), revision: answer.headers.get("ETag") };
+}
+
+export function same(one, other) {
+  return Object.keys(one).every((field) => one[field] === other[field]);
+}
+
 export class Draft {
   /**
-   * `say(words, calm)` shows the state; `refused(status)` is called when the server will not take it:
-   * 401 (signed out), 404 (not open to this reader now), 409 (submitted, or the study has ended).
+   * `revision` is of what the server has now; `say(words, calm)` shows the state; `refused(status)` is called when the
+   * server will not take it: 401 (signed out), 404 (not open to this reader now), 409 (submitted, or the study has
+   * ended), 412 (another page has saved the text `newer`: nothing is saved from here until the reader has chosen).
    */
-  constructor(item, say, refused) {
+  constructor(item, revision, say, refused) {
     this.item = item;
+    this.revision = revision;
     this.say = say;
     this.refused = refused;
+    this.newer = null;
     this.waiting = null; // what the server has not confirmed
+    this.unanswered = new Set(); // of that, what was sent: it may have it all the same
     this.timer = 0;
     this.sending = null;
   }
@@ -36,6 +50,7 @@ export class Draft {
     this.waiting = report;
     const copy = JSON.stringify({ report, at: new Date().toISOString() });
     stored((store) => store.setItem(name(this.item), copy));
+    if (this.newer) return;
     this.say("not saved yet", true);
     this.later(AFTER_TYPING);
   }
@@ -44,9 +59,16 @@ export class Draft {
   async flush() {
     clearTimeout(this.timer);
     while (this.sending) await this.sending; // one after the other, or an older text could come last
-    if (!this.unsaved) return;
+    if (!this.unsaved || this.newer) return;
     this.sending = this.send().finally(() => (this.sending = null));
     await this.sending;
+  }
+
+  /** Save this text over the newer one, which the reader has seen. */
+  insist() {
+    this.revision = this.newer.revision;
+    this.newer = null;
+    this.later(0);
   }
 
   /** No more saving from here; the copy on this computer stays. */
@@ -69,7 +91,7 @@ export class Draft {
   async send() {
     const report = this.waiting;
     try {
-      await call("PUT", `/api/items/${this.item}/report`, report);
+      await this.put(report);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       if (this.unsaved) this.failed(error);
@@ -81,8 +103,26 @@ export class Draft {
     this.say(`saved ${new Date().toLocaleTimeString("en-GB")}`, true);
   }
 
+  async put(report) {
+    this.unanswered.add(report);
+    try {
+      this.revision = (await call("PUT", path(this.item), report, this.revision)).headers.get("ETag");
+      this.unanswered.clear();
+    } catch (error) {
+      if (error.status !== 412) throw error;
+      const newest = await savedReport(this.item);
+      if ([...this.unanswered].some((sent) => same(newest.report, sent))) {
+        this.revision = newest.revision; // it was saved from here, only the answer was lost
+        this.unanswered.clear();
+        return this.put(report);
+      }
+      this.newer = newest;
+      throw error;
+    }
+  }
+
   failed(error) {
-    if ([401, 404, 409].includes(error.status)) {
+    if ([401, 404, 409, 412].includes(error.status)) {
       this.refused(error.status);
     } else if (reason(error)) {
       this.say(`not saved: ${reason(error)}`, false);
@@ -105,6 +145,10 @@ function stored(action) {
   } catch {
     return null;
   }
+}
+
+function path(item) {
+  return `/api/items/${item}/report`;
 }
 
 function name(item) {

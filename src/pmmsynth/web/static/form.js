@@ -43,6 +43,13 @@ export class ReportForm {
   }
 }
 
+/** A report as one text. */
+export function inWords({ findings, type, grade, impression, confidence }) {
+  const parts = { Findings: findings, Type: type, Grade: grade, "In your words": impression, Confidence: confidence };
+  const filled = Object.entries(parts).filter(([, value]) => value);
+  return filled.map(([name, value]) => `${name}: ${value}`).join("\n") || "(empty)";
+}
+
 function choices(select, names) {
   select.replaceChildren(new Option("not chosen", ""), ...names.map((name) => new Option(name, name)));
 }

@@ -5,8 +5,8 @@
 
 import { bytes, call, note, Refused, signOut } from "./server.js";
 import { Controls } from "./controls.js";
-import { Draft, dropCopy, keptCopy, reason } from "./draft.js";
-import { ReportForm } from "./form.js";
+import { Draft, dropCopy, keptCopy, reason, same, savedReport } from "./draft.js";
+import { inWords, ReportForm } from "./form.js";
 import { Viewer } from "./viewer.js";
 
 const find = (selector) => document.querySelector(selector);
@@ -45,22 +45,30 @@ async function arrive(progress) {
 
 async function open(item, progress) {
   if (!viewer) build(progress);
-  let report;
   try {
-    report = await (await call("GET", `/api/items/${item}/report`)).json();
-    draft = new Draft(item, say, refused);
-    form.report = report;
+    begin(item, await savedReport(item));
     await showImages(item, progress.sequences);
   } catch (error) {
     if (!(error instanceof Refused)) return cannotDraw(error.message);
     if (error.status === 401) return location.assign("/");
     return tell("The images could not be loaded", `Found that ${error.message}. Check the connection.`, "Try again", next);
   }
-  say(Object.values(report).some(Boolean) ? "saved before" : "nothing to save yet", true);
-  offer(item, report);
   pause.disabled = false;
   if (sessionStorage.getItem(PAUSED) === item) paused.showModal();
   else find("#views").focus();
+}
+
+/** Start from what the server has, and offer what it has not. */
+function begin(item, saved) {
+  find("#newer").hidden = true;
+  goOn(item, saved);
+  offerCopy(item, saved.report);
+}
+
+function goOn(item, { report, revision }) {
+  draft = new Draft(item, revision, say, refused);
+  form.report = report;
+  say(Object.values(report).some(Boolean) ? "saved before" : "nothing to save yet", true);
 }
 
 async function showImages(item, sequences) {
@@ -93,18 +101,38 @@ function build({ sequences, types, grades }) {
 }
 
 /** Offer a text of this computer that the server does not have. */
-function offer(item, report) {
+function offerCopy(item, report) {
   const kept = keptCopy(item);
-  const differs = kept && Object.keys(report).some((name) => kept.report[name] !== report[name]);
-  find("#offer").hidden = !differs;
-  if (!differs) return dropCopy(item);
+  find("#offer").hidden = true;
+  if (!kept || same(report, kept.report)) return dropCopy(item);
   const time = new Date(kept.at).toLocaleTimeString("en-GB");
-  find("#offer p").textContent = `This computer has a text of ${time} that was not saved.`;
-  find("#offer").onclick = ({ target }) => {
+  const use = () => draft.change((form.report = kept.report));
+  offer("#offer", `This computer has a text of ${time} that was not saved.`, kept.report, use, () => dropCopy(item));
+}
+
+/** Offer the text that another page has saved since this one began; the one of this page stays in the form. */
+function offerNewer() {
+  const { item, newer } = draft;
+  const use = () => {
+    draft.stop();
+    goOn(item, newer);
+  };
+  say("not saved: choose which text to go on with; a copy is kept on this computer", false);
+  const words = "Another page of yours has saved this text. The one below is not saved.";
+  offer("#newer", words, newer.report, use, () => draft.insist());
+}
+
+/** Show a text above the form, with a button to use it and one not to. */
+function offer(box, words, report, use, drop) {
+  find(box).hidden = false;
+  find(`${box} p`).textContent = words;
+  find(`${box} pre`).textContent = inWords(report);
+  find(box).scrollIntoView({ block: "nearest" });
+  find(box).onclick = ({ target }) => {
     if (!target.value) return;
-    find("#offer").hidden = true;
-    if (target.value === "use") draft.change((form.report = kept.report));
-    else dropCopy(item);
+    find(box).hidden = true;
+    if (target.value === "use") use();
+    else drop();
     find("#findings").focus();
   };
 }
@@ -129,6 +157,7 @@ function say(words, calm) {
 }
 
 function refused(status) {
+  if (status === 412) return offerNewer();
   if (status === 409) draft.stop();
   else draft.rest(); // not open to whoever is signed in now; it may be to its reader, later
   if (status === 401) {
@@ -151,6 +180,11 @@ function tell(title, words, button = "", action = null) {
 }
 
 function ask() {
+  const choice = find(".offer:not([hidden]) button");
+  if (choice) {
+    say("Choose first which text to go on with.", false);
+    return choice.focus();
+  }
   const { missing } = form;
   if (missing) {
     say(missing.dataset.missing, false);
@@ -166,14 +200,18 @@ async function submit() {
   const { item } = draft;
   rested();
   await draft.flush();
-  if (work.hidden) return; // the server refused the text, and that is told
+  if (work.hidden || draft.newer) return; // the server refused the text, and that is told
   tell("Submitting", "The report is on its way.");
   try {
-    await call("POST", `/api/items/${item}/submit`, form.report);
+    await call("POST", `/api/items/${item}/submit`, form.report, draft.revision);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if ([401, 404, 409].includes(error.status)) return refused(error.status);
     [work.hidden, message.hidden, pause.disabled] = [false, true, false];
+    if (error.status === 412) {
+      draft.change(form.report); // which is refused as well, and both texts are shown
+      return draft.flush();
+    }
     return say(`not submitted: ${reason(error) ?? `${error.message}; try again`}`, false);
   }
   draft.stop();

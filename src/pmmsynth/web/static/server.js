@@ -9,13 +9,14 @@ export class Refused extends Error {
   }
 }
 
-/** The response of the server. Raises Refused. */
-export async function call(method, path, content) {
+/** The response of the server; `revision` is of what `content` began from. Raises Refused. */
+export async function call(method, path, content, revision) {
   const request = { method, cache: "no-store", headers: { "X-Requested-With": "pmmsynth" } };
   if (content !== undefined) {
     request.headers["Content-Type"] = "application/json";
     request.body = JSON.stringify(content);
   }
+  if (revision) request.headers["If-Match"] = revision;
   let response;
   try {
     response = await fetch(path, request);

@@ -24,6 +24,7 @@ from pmmsynth.record import read_record
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig, small, train
 from pmmsynth.train.validate import default_tasks
+from pmmsynth.verb import ending
 
 
 @dataclass(frozen=True)
@@ -177,4 +178,4 @@ def run_folder(seed: Path, name: str) -> Path:
 
 
 if __name__ == "__main__":
-    raise SystemExit(tyro.cli(main))
+    raise SystemExit(ending(lambda: tyro.cli(main)))

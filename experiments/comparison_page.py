@@ -23,6 +23,7 @@ from pmmsynth.evaluate import Score
 from pmmsynth.evaluate.tables import rows
 from pmmsynth.evaluate.tasks import ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
+from pmmsynth.verb import ending
 
 ABLATED = """![ablation](figures/comparison_{name}_fig2d.png)
 
@@ -128,4 +129,4 @@ def cost(scores: Sequence[Score], seeds: Mapping[int, Done]) -> str:
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), sys.argv[2], *map(Path, sys.argv[3:]))
+    raise SystemExit(ending(lambda: main(Path(sys.argv[1]), sys.argv[2], *map(Path, sys.argv[3:]))))

@@ -17,6 +17,7 @@ from pmmsynth.evaluate.tables import Row, rows
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.record import read_record
 from pmmsynth.train import TrainConfig
+from pmmsynth.verb import ending
 
 MODEL = "PMM-Synth"
 PANEL = "panel_BraTS.png"
@@ -52,4 +53,4 @@ def _text(demo: Path) -> str:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    raise SystemExit(ending(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]))))

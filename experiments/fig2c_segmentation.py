@@ -29,6 +29,7 @@ from pmmsynth.segment.report import write_report
 from pmmsynth.segment.score import RegionScore, Segmented, evaluate_segmenter, read_rows
 from pmmsynth.segment.train import SegmentConfig, train_segmenter
 from pmmsynth.store import Store
+from pmmsynth.verb import ending
 
 
 def main(
@@ -121,4 +122,4 @@ def said(seeds: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    raise SystemExit(ending(lambda: tyro.cli(main)))

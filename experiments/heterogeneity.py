@@ -36,6 +36,7 @@ from pmmsynth.linear import LeastSquares
 from pmmsynth.prepare import prepare
 from pmmsynth.store import CaseRecord, Store
 from pmmsynth.train import small, train
+from pmmsynth.verb import ending
 
 CURVES = {"as they are": {}, "FLAIR of a style of their own": {"TTG": 1.0, "TTI": 0.6, "BraTS": 1.6, "ISLES": 0.8}}
 """Cohort -> exponent of the tone curve of each dataset's FLAIR: x -> max (x / max)^exponent."""
@@ -154,4 +155,4 @@ def gains(scores: Sequence[Score]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    raise SystemExit(ending(lambda: tyro.cli(main)))

@@ -24,6 +24,7 @@ from pmmsynth.evaluate.tables import markdown
 from pmmsynth.infer import Synthesizer
 from pmmsynth.store import Fold, Store
 from pmmsynth.train import small, train
+from pmmsynth.verb import ending
 
 NETWORKS = {"w/o PFM": "PMM-Synth w/o PFM", "PMM-Synth": "PMM-Synth"}
 
@@ -72,4 +73,4 @@ def held_out(store: Store, folder: Path, epochs: int, reporter: Reporter) -> lis
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    raise SystemExit(ending(lambda: tyro.cli(main)))

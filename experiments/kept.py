@@ -31,6 +31,7 @@ from pmmsynth.model import read_card
 from pmmsynth.record import read_record
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
+from pmmsynth.verb import ending
 
 COLUMNS = ("method", "dataset", "case", "task", "psnr", "ssim", "mae", "n_slices")
 DECIMALS = 6
@@ -251,4 +252,4 @@ def undisturbed(run: Path) -> float:
 if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    raise SystemExit(ending(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))))

@@ -33,6 +33,7 @@ import tyro
 from pmmsynth.atomic import write_json
 from pmmsynth.record import read_record
 from pmmsynth.train import tiny
+from pmmsynth.verb import ending
 
 AGAIN = 1 / 3
 """Chance of one more kill after each."""
@@ -219,4 +220,4 @@ def _finish(process: subprocess.Popen[str]) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    raise SystemExit(ending(lambda: tyro.cli(main)))

@@ -22,6 +22,7 @@ from pmmsynth.evaluate.significance import Difference, Measure, compare, differe
 from pmmsynth.evaluate.tables import rows
 from pmmsynth.evaluate.tasks import MANY_TO_ONE, ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
+from pmmsynth.verb import ending
 
 WITHOUT = "w/o PFM"
 TASKS = ONE_TO_ONE + MANY_TO_ONE
@@ -125,4 +126,4 @@ if __name__ == "__main__":
     if len(sys.argv) < 3 or not all("=" in text for text in sys.argv[2:]):
         sys.exit(__doc__)
     places = dict(text.split("=", 1) for text in sys.argv[2:])
-    main(Path(sys.argv[1]), {name: Path(place) for name, place in places.items()})
+    raise SystemExit(ending(lambda: main(Path(sys.argv[1]), {name: Path(place) for name, place in places.items()})))

@@ -29,6 +29,7 @@ from pmmsynth.nets.generator import Generator
 from pmmsynth.nets.modulation import DatasetEmbedding, Modulation
 from pmmsynth.store import Store
 from pmmsynth.train.validate import fixed_examples, synthesized
+from pmmsynth.verb import ending
 
 Matrix = NDArray[np.float64]
 SPLITS_SHOWN: tuple[Split, ...] = ("train", "test")
@@ -156,4 +157,4 @@ def drawn(names: Sequence[str], told: Matrix, places: Matrix, shares: Matrix) ->
 if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    main(Store(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]))
+    raise SystemExit(ending(lambda: main(Store(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]))))

@@ -20,6 +20,7 @@ from pmmsynth.model import ModelCard
 from pmmsynth.record import read_record
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
+from pmmsynth.verb import ending
 
 GLIOMA = ("CBICA", "TCIA", "2013", "2021")
 MODEL, ALONE = "PMM-Synth", "network alone"
@@ -145,4 +146,4 @@ def _parameters(card: dict[str, dict[str, int]]) -> str:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    raise SystemExit(ending(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -24,6 +24,7 @@ from pmmsynth.segment.score import inputs
 from pmmsynth.segment.segmenter import load_segmenter, segment
 from pmmsynth.segment.slices import brain_slices
 from pmmsynth.store import PreparedCase, Store
+from pmmsynth.verb import ending
 
 FOUND, TRUTH = "#4cc2ff", "#ff9f1c"
 TOP = 0.7
@@ -74,4 +75,4 @@ def label(row: Sequence[Any], case: PreparedCase) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 5:
         sys.exit(__doc__)
-    main(*map(Path, sys.argv[1:]))
+    raise SystemExit(ending(lambda: main(*map(Path, sys.argv[1:]))))

@@ -24,6 +24,7 @@ from pmmsynth.evaluate.tables import Row, columns, markdown, rows
 from pmmsynth.evaluate.tasks import MANY_TO_ONE, ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.modality import Task
+from pmmsynth.verb import ending
 
 OURS = "PMM-Synth"
 ABLATION = ("w/o PFM, per dataset", "w/o PFM", "PMM-Synth, B = 1", OURS, "PMM-Synth, B = 16")
@@ -168,4 +169,4 @@ def _said(found: Difference | None, digits: int) -> str:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    raise SystemExit(ending(lambda: main(Path(sys.argv[1]))))

@@ -302,6 +302,20 @@ def test_a_fault_of_ours_is_code_70(call, shared_model, tmp_path, monkeypatch):
     assert err.splitlines()[-1] == "pmmsynth: a fault of the program; please report the lines above"
 
 
+def short(*arguments, **options):
+    raise MemoryError("Unable to allocate\n9 GiB")
+
+
+def test_too_little_memory_is_one_line(call, shared_model, tmp_path, monkeypatch):
+    save_case(tmp_path / "in/P7")
+    monkeypatch.setattr(intake, "find_cases", short)
+    code, _, err = synthesize(call, shared_model, tmp_path, tmp_path / "in")
+    assert (code, err) == (
+        4,
+        "pmmsynth: found too little memory (Unable to allocate 9 GiB); expected enough; ask for less\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(OSError(13, "Permission denied", "out/x"), 4), (KeyboardInterrupt(), 130)]
 )

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -399,6 +401,16 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     array = store.root / "B" / "case03" / "images.npy"
     array.write_bytes(array.read_bytes()[:-9])
     assert tyro.cli(comparison.main, args=asked) == 5
+
+
+@pytest.mark.slow
+def test_a_script_ends_as_the_commands_do(tmp_path: Path) -> None:
+    """One line on stderr and the code of the error."""
+    for script, arguments, code in (("comparison.py", [str(tmp_path), "out"], 4), ("tables.py", [str(tmp_path)], 1)):
+        command = [sys.executable, str(SCRIPTS / script), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1)
+        assert "found no s" in done.stderr
 
 
 @pytest.mark.usefixtures("scripts")

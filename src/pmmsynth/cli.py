@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import traceback
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,11 +9,11 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, UseAppendAction, subcommand
 
-from pmmsynth.errors import PmmsynthError, UsageError
+from pmmsynth.errors import UsageError
 from pmmsynth.reading.verbs import Score
 from pmmsynth.segment import verbs as segment
 from pmmsynth.study import verbs as study
-from pmmsynth.verb import ManyCases, Verb
+from pmmsynth.verb import ManyCases, Verb, ending
 from pmmsynth.web.verbs import Serve
 
 
@@ -366,22 +365,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except SystemExit as error:
         return 2 if error.code else 0
-    try:
-        return verb.run()
-    except PmmsynthError as error:
-        print(f"pmmsynth: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(
-            f"pmmsynth: found {error}; expected to read and write there; check space and permissions", file=sys.stderr
-        )
-        return 4
-    except KeyboardInterrupt:
-        return 130
-    except Exception:
-        traceback.print_exc()
-        print("pmmsynth: a fault of the program; please report the lines above", file=sys.stderr)
-        return 70
+    return ending(verb.run)
 
 
 def entry() -> None:

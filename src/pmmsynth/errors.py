@@ -39,3 +39,10 @@ class BadInput(PmmsynthError):
 
     def __reduce__(self) -> tuple[type["BadInput"], tuple[str, str, str]]:
         return type(self), (self.found, self.expected, self.remedy)  # must survive worker processes
+
+
+def is_of_memory(error: Exception) -> bool:
+    """Whether there was too little of it: PyTorch says so in errors of its own, on CUDA and on the CPU."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )

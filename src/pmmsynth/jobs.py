@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from pmmsynth.console import Reporter
-from pmmsynth.errors import BadInput, PmmsynthError, UsageError
+from pmmsynth.errors import BadInput, PmmsynthError, UsageError, is_of_memory
 from pmmsynth.workers import Lost, on_cluster, on_processes
 
 Item = TypeVar("Item")
@@ -18,10 +18,6 @@ LOST = (
     "found its process gone before it was done (killed, or out of memory); expected it to end; "
     "free memory and run the same command again"
 )
-
-
-NO_MEMORY = ("out of memory", "can't allocate memory")
-"""What PyTorch says in errors of its own, on CUDA and on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def _guarded(work: Callable[[Item], Result], pair: tuple[str, Item]) -> Result |
         reason = f"found {_one_line(error)}; expected to read and write there; check space and permissions"
         return Failure(name, reason)
     except Exception as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+        if is_of_memory(error):
             reason = f"found too little memory ({_one_line(error)}); expected enough; lower --jobs or --memory"
             return Failure(name, reason)
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,8 +1,12 @@
 """What the commands have in common: how they speak, how they go over many cases."""
 
+import sys
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pmmsynth.console import Reporter
+from pmmsynth.errors import PmmsynthError, is_of_memory
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,27 @@ class ManyCases(Verb):
     """Address of a Dask scheduler, as tcp://host:8786, whose workers do the cases instead."""
     overwrite: bool = field(default=False, kw_only=True)
     """Make again what is there."""
+
+
+def ending(work: Callable[[], int | None]) -> int:
+    """Do the work of a command; its exit code, or that of the error it ended with, said in one line on stderr."""
+    try:
+        return work() or 0
+    except PmmsynthError as error:
+        print(f"pmmsynth: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(
+            f"pmmsynth: found {error}; expected to read and write there; check space and permissions", file=sys.stderr
+        )
+        return 4
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if is_of_memory(error):
+            reason = " ".join(str(error).split())
+            print(f"pmmsynth: found too little memory ({reason}); expected enough; ask for less", file=sys.stderr)
+            return 4
+        traceback.print_exc()
+        print("pmmsynth: a fault of the program; please report the lines above", file=sys.stderr)
+        return 70

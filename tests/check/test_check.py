@@ -169,6 +169,18 @@ def test_a_file_that_does_not_say_how_it_lies(call, tmp_path):
     assert "2 cases: 2 can be used (1 to be looked at), 0 cannot" in out
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_mask_that_does_not_say_how_it_lies(call, tmp_path, raw):
+    """Beside sequences that do; also of scans whose sequences are still to be registered."""
+    two_cases(tmp_path / "d")
+    save(tmp_path / "d/P2/seg.nii.gz", (brain("T1", centre=ELSEWHERE) > 0).astype(np.float32), codes=(0, 0))
+    table = '[[dataset]]\nname = "A"\nroot = "d"\nlayout = "brats"\n'
+    (tmp_path / "c.toml").write_text(table + ("skull_stripped = false\nregistered = false\n" if raw else ""))
+    code, out, _ = call(tmp_path / "c.toml")
+    assert code == 5
+    assert "seg.nii.gz: lesion mask does not say how it lies" in out
+
+
 def test_places_with_nothing(call, tmp_path):
     (tmp_path / "empty").mkdir()
     assert call(tmp_path / "empty")[0] == 3

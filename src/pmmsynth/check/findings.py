@@ -11,6 +11,7 @@ from pmmsynth.errors import BadInput
 from pmmsynth.prepare import prepare_volumes
 from pmmsynth.prepare.brain import brain_mask
 from pmmsynth.prepare.quality import remarks, unplaced
+from pmmsynth.prepare.volumes import check_places
 from pmmsynth.volume import Volume, read_sequence, read_volume
 
 MATRIX, INPLANE_MM = 128, 2.0
@@ -126,9 +127,10 @@ def _together(
             f"{', '.join(heads)} look like heads with skull: say skull_stripped = false (and registered = false unless "
             "headers agree) in the cohort file, or synthesize --raw"
         ]
-    if not scans.skull_stripped or not scans.registered:
-        return [], []
     try:
+        check_places(volumes, brain, lesion)
+        if not scans.skull_stripped or not scans.registered:
+            return [], []
         got = prepare_volumes(volumes, matrix=MATRIX, inplane_mm=INPLANE_MM, scans=scans, mask=brain, lesion=lesion)
     except BadInput as error:
         return [f"{error.found}; {error.remedy}"], []

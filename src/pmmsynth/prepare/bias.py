@@ -44,6 +44,6 @@ def without_bias(volume: Volume, brain: NDArray[np.bool_]) -> Volume:
             "leave that sequence out, or set bias_field = false",
         ) from error
     field = np.exp(sitk.GetArrayFromImage(correct.GetLogBiasFieldAsImage(image)).T)
-    corrected = data / np.maximum(field, 1e-3)
-    corrected *= data[brain].mean() / max(float(corrected[brain].mean()), 1e-12)
+    corrected = volume.data / np.maximum(field, 1e-3)  # what is below 0 stays so, to be counted
+    corrected *= data[brain].mean() / max(float(corrected[brain].clip(0).mean()), 1e-12)
     return replace(volume, data=corrected.astype(np.float32))

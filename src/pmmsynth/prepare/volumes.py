@@ -84,8 +84,7 @@ def prepare_volumes(
         BadInput: If the sequences cannot be of one brain.
     """
     modalities = ordered(volumes)
-    masks = {"brain mask": mask, "lesion mask": lesion}
-    _check_places({**volumes, **{name: given for name, given in masks.items() if given is not None}})
+    check_places(volumes, mask, lesion)
     aligned = align(volumes, scans, mask=mask, lesion=lesion)
     reference, native = aligned.reference, volumes[aligned.reference]
     quality = {name: {"levels": float(levels(volumes[name].data))} for name in modalities}
@@ -156,10 +155,12 @@ def prepare_volumes(
     )
 
 
-def _check_places(volumes: Mapping[str, Volume]) -> None:
+def check_places(volumes: Mapping[str, Volume], brain: Volume | None, lesion: Volume | None) -> None:
     """Refuse a sequence or mask that does not say how it lies, beside others that do or have another grid."""
-    for name, volume in volumes.items():
-        if volume.is_lost and not all(v.is_lost and v.grid.same_as(volume.grid) for v in volumes.values()):
+    masks = {"brain mask": brain, "lesion mask": lesion}
+    given = {**volumes, **{name: mask for name, mask in masks.items() if mask is not None}}
+    for name, volume in given.items():
+        if volume.is_lost and not all(v.is_lost and v.grid.same_as(volume.grid) for v in given.values()):
             raise BadInput(
                 f"{volume.path}: {unplaced(name)}",
                 "a header that does, beside other sequences",

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pmmsynth import atomic
 from pmmsynth.atomic import sha256
 from pmmsynth.console import Reporter
 from pmmsynth.errors import NothingToDo, UsageError
@@ -198,3 +199,9 @@ def test_a_cohort_file_changed_by_hand_is_kept(tmp_path: Path) -> None:
     assert path.read_text() == changed
     assert write_cohorts(tmp_path, both, overwrite=True)
     assert path.read_text() != changed
+
+
+def test_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "PATIENCE", 0.0)
+    with atomic.only_writer(tmp_path), pytest.raises(UsageError, match="another process that writes"):
+        simulate(tmp_path, cases={"ISLES": 1}, seed=4, jobs=1, overwrite=False, reporter=QUIET)

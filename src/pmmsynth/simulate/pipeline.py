@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pmmsynth.atomic import write_json
+from pmmsynth.atomic import only_writer, write_json
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.jobs import Outcome, map_cases
@@ -56,7 +56,7 @@ def simulate(
 
     Raises:
         UsageError: A number of cases below one, an unknown dataset, or `out` holds cases of another seed, or files of
-            something else.
+            something else, or another process writes there.
         NothingToDo: Every case exists.
     """
     wanted = dict.fromkeys(SITES, cases) if isinstance(cases, int) else dict(cases)
@@ -69,22 +69,16 @@ def simulate(
     ]
     if not todo:
         raise NothingToDo(f"found all {sum(wanted.values())} cases in {out}; add --overwrite to make them again")
-    write_json(out / RECORD, _record(seed))
-    outcome = map_cases(
-        run,
-        todo,
-        [f"{j.dataset}/{j.case}" for j in todo],
-        label="simulate",
-        jobs=jobs,
-        cluster=cluster,
-        reporter=reporter,
-    )
-    present = [name for name in SITES if _cases(out, name)]
-    if not write_cohorts(out, present, overwrite=overwrite):
-        reporter.warn(f"{out / COHORTS}: kept, as it was changed by hand; datasets here: {', '.join(present)}")
-    for name in {job.dataset: None for job in todo}:
-        if name in present:  # no sheet when every case of the dataset failed
-            write_sheet(out / f"{name}.png", LAYOUTS[name], out / name, _cases(out, name)[:6])
+    with only_writer(out):
+        write_json(out / RECORD, _record(seed))
+        names = [f"{j.dataset}/{j.case}" for j in todo]
+        outcome = map_cases(run, todo, names, label="simulate", jobs=jobs, cluster=cluster, reporter=reporter)
+        present = [name for name in SITES if _cases(out, name)]
+        if not write_cohorts(out, present, overwrite=overwrite):
+            reporter.warn(f"{out / COHORTS}: kept, as it was changed by hand; datasets here: {', '.join(present)}")
+        for name in {job.dataset: None for job in todo}:
+            if name in present:  # no sheet when every case of the dataset failed
+                write_sheet(out / f"{name}.png", LAYOUTS[name], out / name, _cases(out, name)[:6])
     return outcome
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from phantoms import make_store
 from pmmsynth.console import Reporter
 from pmmsynth.evaluate import FLOORS, Method, evaluate, figures, report
+from pmmsynth.evaluate.pictures import Pictures
 from pmmsynth.store import Store
 
 TASKS = ["T1->T2", "T1+T2->FLAIR"]
@@ -148,13 +149,17 @@ def test_methods_added_one_by_one_are_all_shown(store: Store, tmp_path: Path, mo
     records = [tmp_path / name / "metrics.jsonl" for name in ("a", "b")]
     for record in records:
         record.parent.mkdir()
-        record.write_text('{"global_step": 5, "validation_psnr": 20.0}\n')
+        record.write_text('{"global_step": 5, "validation_psnr": 20.0}\n{"global_step": 9, "validation_psnr": 21.0}\n')
     one, two = level(0.25, "1", records=records[:1]), level(0.5, "2", records=records[1:])
     shown(store, out, {"one": one}, monkeypatch)
     records[0].unlink()  # of a run that was tidied away
     greys, labels = shown(store, out, {"two": two}, monkeypatch)
     assert greys == {task: {"one": 0.25, "two": 0.5} for task in TASKS}
     assert labels == ["one", "two"]
+    kept = Pictures.read(out / "pictures.safetensors", {"one": "1", "two": "2"})
+    assert {name: curve.tolist() for each in kept.curves.values() for name, curve in each.items()} == {
+        name: [[5, 9], [20, 21]] for name in ("one", "two")
+    }
     monkeypatch.setattr(Method, "run", lambda *_: pytest.fail("all is there"))
     assert shown(store, out, {"two": two}, monkeypatch)[0] == greys
 

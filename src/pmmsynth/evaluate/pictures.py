@@ -63,7 +63,7 @@ class Pictures:
         for name, curves in self.curves.items():
             kept |= {json.dumps([name, self.scored[name], label]): curve for label, curve in curves.items()}
         with replacing(path) as temporary:
-            temporary.write_bytes(save(kept))
+            temporary.write_bytes(save({key: np.ascontiguousarray(array) for key, array in kept.items()}))
 
     def learn(self, methods: Mapping[str, Method]) -> None:
         """Take the validation curves of these methods from their records, as far as those are there."""

@@ -92,5 +92,10 @@ def test_a_model_is_scored_on_the_fold_it_did_not_learn_from(
     assert main([*evaluate, "--out", str(tmp_path / "test")]) == 0  # no fold learned from the true test cases
     assert "test cases. Research only" in (tmp_path / "test" / "index.html").read_text()
 
+    path = tmp_path / "run" / "model" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"learned": None}))
+    assert main([*evaluate, "--out", str(tmp_path / "silent"), "--fold", "0/3"]) == 2
+    assert "does not say what it learned from; expected one that does for fold 0/3" in capsys.readouterr().err
+
     assert main(["train", folder, "--out", run, "--preset", "tiny", "--epochs", "1", "--fold", "2/3"]) == 2
     assert "a run on other cases" in capsys.readouterr().err

@@ -80,6 +80,7 @@ def fit_least_squares(cases: Iterable[PreparedCase], reporter: Reporter) -> Leas
     able = [case for case in cases if case.scored_slices().size]
     with reporter.progress("linear regression", len(able)) as advance:
         for case in able:
+            case.verify()
             key = (case.record.dataset, case.record.modalities)
             if key not in groups:
                 count, matrix = len(key[1]), case.images().shape[-2:]

@@ -4,7 +4,7 @@ import gzip
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -109,14 +109,16 @@ def read_sequence(path: Path) -> Volume:
     return volume
 
 
-def check_sequence(volume: Volume, name: str) -> None:
-    """What `read_sequence` sees to, of a volume made in Python. Raises BadInput."""
+def as_sequence(volume: Volume, name: str) -> Volume:
+    """A volume made in Python as `read_sequence` would give it. Raises BadInput likewise."""
     place = str(volume.path or name)
-    if volume.data.ndim != 3 or volume.data.dtype != np.float32:
-        raise BadInput(f"{place}: {volume.data.dtype} of shape {volume.data.shape}", "float32, 3-D", "convert it")
+    if volume.data.ndim != 3 or volume.data.dtype.kind not in "iuf":
+        raise BadInput(f"{place}: {volume.data.dtype} of shape {volume.data.shape}", "real numbers, 3-D", "convert it")
+    volume = replace(volume, data=volume.data.astype(np.float32, copy=False))
     _check_affine(place, volume.affine)
     _check_values(place, volume.data, constant_ok=False)
     _check_acquired(place, volume)
+    return volume
 
 
 def _check_acquired(place: Path | str, volume: Volume) -> None:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from phantoms import make_store
 from pmmsynth.console import Reporter
-from pmmsynth.evaluate import FLOORS, Method, evaluate, figures, report
+from pmmsynth.errors import BadInput
+from pmmsynth.evaluate import FLOORS, Method, evaluate, figures, floors, report
 from pmmsynth.evaluate.pictures import Pictures
 from pmmsynth.store import Store
 
@@ -216,3 +217,45 @@ def test_a_damaged_case_costs_its_own_rows_only(store: Store, tmp_path: Path, sc
     done = evaluate(store, methods, out=tmp_path / "none", tasks=TASKS, reporter=Reporter(quiet=True))
     assert done.exit_code == 4
     assert not (tmp_path / "none" / "index.html").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("damage", ["cut", "swapped"])
+def test_floors_are_fitted_once_on_what_prepare_wrote(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, damage: str
+) -> None:
+    """Else one line that names the training case, before any work."""
+    fits = []
+    honest = floors.fit_least_squares
+    monkeypatch.setattr(floors, "fit_least_squares", lambda *a: fits.append(1) or honest(*a))
+    done = evaluate(store, {}, out=tmp_path / "sound", tasks=TASKS, jobs=jobs, reporter=Reporter(quiet=True))
+    assert (done.exit_code, len(fits)) == (0, 1)
+    array = store.root / "A" / "case00" / "images.npy"
+    if damage == "cut":
+        array.write_bytes(array.read_bytes()[:-9])
+    else:
+        np.save(array, np.load(array)[::-1])
+    with pytest.raises(BadInput, match=r"case00/images\.npy: not the bytes case\.json was written for"):
+        evaluate(store, {}, out=tmp_path / "damaged", tasks=TASKS, jobs=jobs, reporter=Reporter(quiet=True))
+    assert not any((tmp_path / "damaged").glob("index.html"))
+
+
+def test_pictures_of_others_stay_and_long_names_have_short_files(store: Store, tmp_path: Path) -> None:
+    own = tmp_path / "figures" / "fig1_for_paper.png"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    name = "метод" * 20
+    evaluate(store, {name: level(0.25, "1")}, out=tmp_path, tasks="grid", reporter=Reporter(quiet=True))
+    assert own.read_bytes() == b"mine"
+    grids = sorted(path.name for path in own.parent.glob("grid_A_*.png"))
+    assert len(grids) == 2
+    assert all(len(grid) < 200 for grid in grids)
+
+
+def test_heat_maps_of_a_dataset_whose_cases_differ(tmp_path: Path) -> None:
+    """No case has T1 and ADC, so nobody is asked for one from the other."""
+    kinds = ["T1", "FLAIR"], ["FLAIR", "ADC"]
+    store = make_store(tmp_path / "store", {"B": [(split, names) for split in ("train", "test") for names in kinds]})
+    evaluate(store, {"one": level(0.25, "1")}, out=tmp_path / "out", tasks="grid", reporter=Reporter(quiet=True))
+    drawn = {path.name for path in (tmp_path / "out" / "figures").glob("grid_*")}
+    assert drawn == {"grid_B_one.png", "grid_B_one_gain.png"}

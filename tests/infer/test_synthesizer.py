@@ -259,11 +259,22 @@ def test_a_volume_in_memory_is_held_to_what_a_file_is(model, files):
         (replace(t1, data=hole), r"t1\.nii\.gz: 1 NaN or infinite voxels"),
         (Volume(hole, t1.affine), "found t1: 1 NaN or infinite voxels"),
         (replace(t1, affine=skew), "sheared affine"),
-        (Volume(t1.data[..., None], t1.affine), r"float32 of shape \(.*, 1\); expected float32, 3-D"),
-        (Volume(t1.data.astype(np.float64), t1.affine), "float64 of shape"),
+        (Volume(t1.data[..., None], t1.affine), r"float32 of shape \(.*, 1\); expected real numbers, 3-D"),
+        (Volume(t1.data.astype(np.complex64), t1.affine), "complex64 of shape"),
     ):
         with pytest.raises(BadInput, match=said):
             model.synthesize(t1=spoilt, dataset="A", targets="flair")
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int16])
+def test_a_volume_in_memory_may_hold_any_real_numbers(model, files, kind):
+    t1 = read_volume(files["t1"])
+    whole = Volume(np.round(t1.data), t1.affine, t1.header)
+    made = [
+        model.synthesize(t1=replace(whole, data=whole.data.astype(k)), dataset="A", targets="flair")["FLAIR"].volume
+        for k in (np.float32, kind)
+    ]
+    np.testing.assert_array_equal(made[0].data, made[1].data)
 
 
 def test_what_was_made_is_no_source(model, files):

@@ -195,7 +195,7 @@ VALUES: dict[str, tuple[Spoil, str]] = {
     "constant": (voxels(lambda data: np.full(SMALL, 3.0)), "every voxel is 3; expected an image"),
     "zeros": (voxels(lambda data: np.zeros(SMALL)), "every voxel is 0; expected an image"),
     "negative": (voxels(lambda data: -data - 1), r"t2\.nii\.gz: 100% of the brain below 0, normalized before\?"),
-    "negative-reference": (voxels(lambda data: -data - 1, "t1.nii.gz"), r"t1\.nii\.gz: 100% of the brain below 0"),
+    "negative-reference": (voxels(lambda data: -data - 1, "t1.nii.gz"), r"t1\.nii\.gz: next to empty"),
     "z-scored-reference": (
         voxels(_z_scored, "t1.nii.gz"),
         r"t1\.nii\.gz: \d\d% of the brain below 0, normalized before\?",

@@ -25,6 +25,14 @@ def test_holes_are_filled_and_specks_removed():
     np.testing.assert_array_equal(mask, T1.data > 0)
 
 
+@pytest.mark.parametrize("background", [-1.0, -1024.0, "noise"])
+def test_a_background_below_0_is_no_brain_below_0(background):
+    rng = np.random.default_rng(0)
+    outside = -np.abs(rng.normal(0, 1e-3, SMALL)) if background == "noise" else np.full(SMALL, background)
+    data = np.where(T1.data > 0, T1.data, outside).astype(np.float32)
+    np.testing.assert_array_equal(brain_mask(Volume(data, T1.affine), "T1"), T1.data > 0)
+
+
 @pytest.mark.parametrize("noise", [1.0, 0.02])
 def test_noise_in_the_background_is_a_head_with_skull(noise):
     rng = np.random.default_rng(0)

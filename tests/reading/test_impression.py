@@ -306,3 +306,17 @@ def test_lists_in_another_language(tmp_path: Path) -> None:
     assert Labels.read(path).find("Kein Hinweis auf Blutung, Infarkt oder Metastasen.") == {"Infarkt", "Metastase"}
     path.write_text(text, encoding="utf-8")
     assert Labels.read(path).find("Kein Hinweis auf Blutung, Infarkt or Metastasen.") == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Diffuse astrocytoma, WHO grade 3", "high-grade glioma"),
+        ("High-grade glioma, WHO grade 4", "glioblastoma"),
+        ("Astrocytoma, IDH-mutant, grade 4", "glioblastoma"),
+        ("Oligodendroglioma (IDH-mutant, 1p/19q-codeleted), CNS WHO grade 3", "high-grade glioma"),
+        ("Diffuse astrocytoma", "low-grade glioma"),
+    ],
+)
+def test_the_grade_decides_where_it_is_given(text, label):
+    assert Labels.read().find(text) == {label}

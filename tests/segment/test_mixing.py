@@ -1,5 +1,6 @@
 """A network that learns from synthesized sequences among the real ones: what it is shown, kept and refused."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from model_phantoms import make_model
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
-from pmmsynth.learned import learned_from
+from pmmsynth.learned import images_of, learned_from
 from pmmsynth.nets.pmm import PMMSynthArchitecture
 from pmmsynth.segment import mixing, score, slices
 from pmmsynth.segment.mixing import Synthesis, synthesize_training
@@ -18,8 +19,8 @@ from pmmsynth.segment.score import check_task, evaluate_segmenter, inputs
 from pmmsynth.segment.segmenter import load_segmenter
 from pmmsynth.segment.slices import TrainingSlices, stack, told_apart
 from pmmsynth.segment.train import train_segmenter
-from pmmsynth.store import Fold, Store
-from segment_phantoms import NAMES, TINY
+from pmmsynth.store import Fold, Store, read_case
+from segment_phantoms import NAMES, TINY, make_segment_store
 
 WIDER = PMMSynthArchitecture(width=6, residual_blocks=1, embedding=8)
 
@@ -102,6 +103,17 @@ def test_models_that_all_know_a_case_are_refused(gliomas, tmp_path):
     stranger = make_fold(tmp_path / "stranger", gliomas, "0/2", learned={"train": ["0" * 16]})
     for given in ([two, one], [one, stranger], [silent]):
         assert len(Synthesis.of(given, gliomas).methods) == len(given)
+
+
+def test_the_only_patient_of_a_dataset_is_known_to_all_in_others_too(tmp_path):
+    """Store.held_out keeps the patient in training everywhere."""
+    store = make_segment_store(tmp_path / "store", "B", "A")
+    path = store.root / "A" / "A1" / "case.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"subject": "B0"}))
+    folders = [make_fold(tmp_path / fold, store, f"{fold}/2") for fold in "01"]
+    known = [Synthesizer.load(folder).card.learned["train"] for folder in folders]
+    assert images_of(read_case(store.root / "A" / "A1").record) <= {*known[0]} & {*known[1]}
+    assert len(Synthesis.of(folders, store).methods) == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"half", "another shape"])

@@ -206,3 +206,19 @@ def test_a_damaged_case_does_not_stop_the_others(full, tmp_path, quiet, capsys):
     for case in store.cases("test"):
         (case.folder / "images.npy").write_bytes(b"")
     assert evaluate_segmenter(store, full, tmp_path / "none.jsonl", reporter=quiet).exit_code == 4
+
+
+def test_old_rows_of_a_case_that_changed_and_fails_now_do_not_count(full, tmp_path, quiet):
+    store, path = make_segment_store(tmp_path / "store", "A"), tmp_path / "rows.jsonl"
+    assert len(evaluate_segmenter(store, full, path, reporter=quiet).rows) == 6
+    record = store.root / "A" / "A3" / "case.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"labels_sha256": "0" * 64}))  # another mask
+    done = evaluate_segmenter(store, full, path, reporter=quiet)
+    assert {row.case for row in done.rows} == {"A4"}
+    assert done.exit_code == 5
+
+
+def test_a_finished_training_reads_nothing_again(gliomas, tmp_path, quiet, monkeypatch):
+    train_segmenter(gliomas, tmp_path / "run", TINY, reporter=quiet)
+    monkeypatch.setattr("pmmsynth.store.PreparedCase.verify", lambda case: pytest.fail("read again"))
+    train_segmenter(gliomas, tmp_path / "run", TINY, reporter=quiet)

@@ -290,6 +290,7 @@ def test_reports_are_checked(served: Served, reader: TestClient, change: dict[st
     assert b"xxxx" not in answer.content, "nothing of it comes back"
     assert served.ledger.reports() == []
     if status == 422:
+        assert (answer.json()["detail"] == "too long; shorten the text") == (len(body) > 20_000)
         assert served.ledger.draft(served.record.readers[0].items[0].id) is None
 
 

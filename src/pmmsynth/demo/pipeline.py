@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pmmsynth.atomic import write_json
 from pmmsynth.console import Reporter, clock
@@ -14,13 +14,21 @@ from pmmsynth.errors import NothingToDo
 from pmmsynth.evaluate import evaluate, methods_of, read_scores
 from pmmsynth.infer import SavedModel, synthesize_cases
 from pmmsynth.intake import find_cases
-from pmmsynth.jobs import Outcome
+from pmmsynth.jobs import Failure
 from pmmsynth.prepare import prepare
 from pmmsynth.simulate import simulate
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig, small, train
 
-Result = TypeVar("Result")
+
+class Failing(Protocol):
+    """What many cases end with."""
+
+    @property
+    def failures(self) -> tuple[Failure, ...]: ...
+
+
+Done = TypeVar("Done", bound=Failing)
 
 CASES = {"TTG": 12, "TTI": 12, "BraTS": 5, "ISLES": 8}
 """Simulated patients per dataset; fewer where a patient has many slices."""
@@ -70,7 +78,7 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
         written = _whole(synthesize_cases(SavedModel.find(run), cases, made, overwrite=True, reporter=reporter))
     with stage(f"evaluate {prepared} --model {run} --out {scored}"):
         methods = methods_of([str(run)], store)
-        evaluate(store, methods, out=scored, reporter=reporter)
+        _whole(evaluate(store, methods, out=scored, reporter=reporter))
     page = write_page(out / "index.html", out, read_scores(scored / "scores.jsonl"), written.results, stages)
     write_json(out / "stages.json", [asdict(s) for s in stages])
     total = clock(sum(s.seconds for s in stages))
@@ -78,7 +86,7 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
     return page
 
 
-def _whole(outcome: Outcome[Result]) -> Outcome[Result]:
+def _whole(outcome: Done) -> Done:
     """The outcome, if nothing failed: the demo's own data must all work."""
     if outcome.failures:
         raise RuntimeError(f"{outcome.failures[0].name}: {outcome.failures[0].reason}")

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ COPY, MEAN, REGRESSION = FLOORS = ("copy", "mean image", "regression")
 
 @dataclass(frozen=True)
 class Floors:
-    """The floors, each a `Synthesize`; fitted when first used or sent to another process.
+    """The floors, each a `Synthesize`; fitted when first needed.
 
     Attributes:
         fit: Reads the training cases.
@@ -36,8 +35,9 @@ class Floors:
         """What `fit` found, once."""
         return self.fit()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "fits": self.fits}
+    def begin(self) -> None:
+        """Fit now, here, so that other processes are sent the fits."""
+        self.fits  # noqa: B018
 
     def copy(self, images: Stack, sources: tuple[str, ...], target: str, case: CaseRecord) -> Stack:
         """The source with the lowest mean squared error on the training split."""
@@ -63,7 +63,9 @@ class Floors:
         names = frozenset(str(t) for t in able)
         tasks = dict.fromkeys(datasets, names)
         functions = (self.copy, self.mean_image, self.regression)
-        return {name: Method(f, self.digest, tasks) for name, f in zip(FLOORS, functions, strict=True)}
+        return {
+            name: Method(f, self.digest, tasks, begin=self.begin) for name, f in zip(FLOORS, functions, strict=True)
+        }
 
 
 def fit_floors(store: Store, reporter: Reporter) -> Floors:

@@ -1,6 +1,6 @@
 """What can be scored: a function from the given sequences of a case to the wanted one. It never sees the truth."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +44,7 @@ class Method:
         tasks: Per dataset those it can do, as text; None means all of all. Others leave their cell empty.
         learned: What it learned from, if a model did it before now; None: not known.
         parameters: Of all its models together.
+        begin: Called once before its first case, in the process that gives out the cases.
         records: `metrics.jsonl` of their training, as far as they are there.
     """
 
@@ -52,6 +53,7 @@ class Method:
     tasks: Mapping[str, Collection[str]] | None = None
     learned: Learned | None = field(default_factory=dict)
     parameters: int = 0
+    begin: Callable[[], None] | None = None
     records: Sequence[Path] = ()
 
     @classmethod
@@ -59,7 +61,7 @@ class Method:
         """One model of all datasets, or several of one each, from their run folders."""
         stored = StoredMethod.of(models, store)
         records = [folder / "metrics.jsonl" for folder in folders]
-        return cls(stored, stored.digest, stored.tasks, stored.learned, stored.parameters, records)
+        return cls(stored, stored.digest, stored.tasks, stored.learned, stored.parameters, records=records)
 
     def can(self, task: Task, dataset: str) -> bool:
         """Whether it does a task in a dataset."""

@@ -1,8 +1,10 @@
 """The whole evaluation: scores, tables and figures of some methods and the floors in one folder."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,10 +23,12 @@ from pmmsynth.evaluate.tables import columns, csv_text, markdown
 from pmmsynth.evaluate.tasks import Selection, tasks_for
 from pmmsynth.jobs import Failure
 from pmmsynth.metrics import PROTOCOLS
-from pmmsynth.modality import Task, all_tasks, ordered
+from pmmsynth.modality import Task, all_tasks
 from pmmsynth.store import PreparedCase, Store
 
 PICTURES = "pictures.safetensors"
+LONGEST = 150
+"""Characters of a method's name in that of a file."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def evaluate(
     pictures.learn(methods)
     figures = _panels(out, pictures, cases, every, tasks, reporter) + _heat_maps(out, scores)
     pictures.write(out / PICTURES)
-    for old in set((out / "figures").glob("*.png")) - {*figures}:
+    for old in {path for kind in ("panel", "grid") for path in (out / "figures").glob(f"{kind}_*.png")} - {*figures}:
         old.unlink()
     costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks), digests)
     who = f"training patients held out as fold {store.fold}" if store.fold and split == "test" else f"{split} cases"
@@ -115,15 +119,21 @@ def _panels(
 
 
 def _heat_maps(out: Path, scores: Sequence[Score]) -> list[Path]:
-    """Draw the maps of a method in a dataset where it made each sequence from each other one, as `grid` asks."""
-    asked: dict[tuple[str, str], dict[str, Task]] = defaultdict(dict)
+    """Draw the maps of a method in a dataset where it made each sequence from each other one, as `grid` asks.
+
+    Sequences that no case of the dataset has together are not asked for.
+    """
+    known = {text: Task.parse(text) for text in dict.fromkeys(row.task for row in scores)}
+    asked: dict[tuple[str, str], set[str]] = defaultdict(set)
+    pairs: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for row in scores:
-        asked[row.dataset, row.method][row.task] = Task.parse(row.task)
+        asked[row.dataset, row.method].add(row.task)
+    for (dataset, _), tasks in asked.items():
+        for task in map(known.__getitem__, tasks):
+            pairs[dataset] |= set(permutations((*task.sources, task.target), 2))
     drawn = []
     for (dataset, method), tasks in asked.items():
-        names = ordered(m for task in tasks.values() for m in (*task.sources, task.target))
-        single = {str(task) for task in all_tasks(names) if len(task.sources) == 1}
-        if method not in FLOORS and single <= tasks.keys():
+        if method not in FLOORS and {str(Task((one,), other)) for one, other in pairs[dataset]} <= tasks:
             for gain, suffix in ((False, ""), (True, "_gain")):
                 drawn.append(out / "figures" / f"grid_{dataset}_{_file_name(method)}{suffix}.png")
                 save(heat_map(scores, method, dataset, gain=gain), drawn[-1])
@@ -132,7 +142,8 @@ def _heat_maps(out: Path, scores: Sequence[Score]) -> list[Path]:
 
 def _file_name(name: str) -> str:
     """A method's name without what a file system minds, and not that of another method ("w%2Fo PFM")."""
-    return quote(name, safe=" ,=+")
+    text = quote(name, safe=" ,=+")
+    return text if len(text) < LONGEST else hashlib.sha256(name.encode()).hexdigest()
 
 
 def _all_tasks(store: Store, selection: Selection) -> list[Task]:

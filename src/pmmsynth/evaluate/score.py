@@ -112,6 +112,7 @@ def score(
         Rows added per case, and the cases that failed.
 
     Raises:
+        BadInput: If a floor cannot be fitted, as a training case is damaged.
         UsageError: If a method learned from one of the cases, the file has rows of another store or of other weights
             under the same name, or another process adds to it.
         NothingToDo: If no case of the split allows any of the tasks.
@@ -132,6 +133,10 @@ def score(
             for case, wanted in plans
             if (todo := _missing(case, wanted, methods, done))  # nothing left of this case: skip it
         ]
+        needed = {name: method for each in work for _, todo in each.todo for name, method in todo.items()}
+        for method in needed.values():
+            if method.begin:
+                method.begin()
         if work:
             meta.runs.append({"command": command, "started": datetime.now(UTC).isoformat(timespec="seconds")})
             write_json(_beside(out), meta.model_dump())

@@ -65,14 +65,13 @@ def case_of_inputs(inputs: Iterable[str], subject: str | None = None) -> Case:
 
 
 def _name_of(modality: str, path: Path) -> str:
-    """The patient in a file name: what stands before the sequence, a word with a digit after it, or the folder."""
+    """The patient in a file name: what stands before the sequence, or the folder when nothing does."""
     stem = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
     if found := re.match(r"(sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?)(_|$)", stem):
         return found[1]
     words = re.split(r"[._=\s-]+", stem)
-    place = next((i for i, word in enumerate(words) if _names(word, modality)), len(words))
-    after = next((word for word in words[place + 1 :] if re.search(r"\d", word)), "")
-    return label("".join(words[:place])) or label(after) or label(path.resolve().parent.name)
+    before = next((words[:i] for i, word in enumerate(words) if _names(word, modality)), words)
+    return label("".join(before)) or label(path.resolve().parent.name)
 
 
 def _names(text: str, modality: str) -> bool:

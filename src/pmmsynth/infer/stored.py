@@ -33,7 +33,8 @@ class StoredMethod:
         """Find the model of every dataset of the store, trained on slices like the store's.
 
         Raises:
-            UsageError: If models and store do not fit together: other slices, a dataset of none or of several models.
+            UsageError: If models and store do not fit together: other slices, a dataset of none or of several models,
+                no word of what was learned where a fold is to be scored.
         """
         theirs = store.record.matrix, store.record.inplane_mm
         for model in models:
@@ -43,6 +44,11 @@ class StoredMethod:
                     f"found a model for {ours[0]} pixels of {ours[1]:g} mm and a store of {theirs[0]} pixels of "
                     f"{theirs[1]:g} mm; expected the same; prepare a store with --matrix {ours[0]} --inplane-mm "
                     f"{ours[1]:g}"
+                )
+            if store.fold and model.card.learned is None:
+                raise UsageError(
+                    "found a model that does not say what it learned from; expected one that does for fold "
+                    f"{store.fold}; train it anew, into another folder"
                 )
         return cls({entry.name: _of_dataset(models, entry.name) for entry in store.record.datasets})
 

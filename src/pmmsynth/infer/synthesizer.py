@@ -20,7 +20,7 @@ from pmmsynth.prepare import Prepared, prepare_volumes, to_native
 from pmmsynth.prepare.align import reference_of
 from pmmsynth.prepare.quality import remarks, unfit
 from pmmsynth.store import Intensity
-from pmmsynth.volume import MARK, Volume, check_sequence, read_sequence
+from pmmsynth.volume import MARK, Volume, as_sequence, read_sequence
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,10 @@ class Synthesizer:
             BadInput: If a volume is unfit.
             UsageError: If a name is unknown to the model, or nothing is left to make a target from.
         """
-        volumes = {}
-        for name, value in sequences.items():
-            if isinstance(value, Volume):
-                check_sequence(value, name)
-            volumes[parse_modality(name)] = value if isinstance(value, Volume) else read_sequence(Path(value))
+        volumes = {
+            parse_modality(name): as_sequence(value, name) if isinstance(value, Volume) else read_sequence(Path(value))
+            for name, value in sequences.items()
+        }
         if len(volumes) != len(sequences):
             raise UsageError(f"found a modality twice in {', '.join(sequences)}; expected each once; leave one out")
         return self.synthesize_volumes(volumes, dataset, self.targets(tuple(volumes), targets))

@@ -27,7 +27,9 @@ def brain_mask(volume: Volume, name: str) -> NDArray[np.bool_]:
     """
     place = str(volume.path or name)
     positive = volume.data > 0
-    check_negative(place, float((volume.data < 0).sum() / max((volume.data != 0).sum(), 1)))
+    negative, zero = int((volume.data < 0).sum()), int((volume.data == 0).sum())
+    if zero >= negative:  # else the background is below 0
+        check_negative(place, negative / max(volume.data.size - zero, 1))
     share = float(positive.mean())
     remedy = "strip the skull first (HD-BET, SynthStrip)"
     if share > 0.9:

@@ -48,7 +48,7 @@ class Synthesis:
                 if method.learned is None:
                     raise UsageError(
                         f"found {folder} without word of what it learned from; expected that of each of several "
-                        "models; train it again, or give one model"
+                        "models; train it anew, into another folder, or give one model"
                     )
             found._check_strangers([case.record for case in store.cases("train")])
         return found
@@ -58,8 +58,9 @@ class Synthesis:
         patients: dict[str, set[str]] = defaultdict(set)
         for record in records:
             patients[record.dataset].add(record.subject)
+        lone = {subject for subjects in patients.values() if len(subjects) == 1 for subject in subjects}
         for record in records:
-            if len(patients[record.dataset]) > 1 and not self._strangers(record):
+            if record.subject not in lone and not self._strangers(record):
                 raise UsageError(
                     f"found {len(self.methods)} models that all learned from {record.dataset}/{record.case}; expected "
                     "for each case one that did not; give those of all folds of train --fold, or one model"

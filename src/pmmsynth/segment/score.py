@@ -138,20 +138,27 @@ def evaluate_segmenter(
     with only_writer(rows_path.parent):
         kept = _still_true(read_rows(rows_path), store, split, (variant, missing, by), reporter)
         rows = {(*row.place, row.region): row for row in kept}
+        digests = {_name(case): _digest(by, split, digest_of([case]), SCORED) for case in cases}
+        places = {case: [(variant, missing, *case, region) for region in REGIONS[card.target]] for case in digests}
+        for case, keys in places.items():
+            if any(key not in rows or rows[key].digest != digests[case] for key in keys):
+                for key in keys:
+                    rows.pop(key, None)
 
         def add(case: PreparedCase) -> None:
-            digest = _digest(by, split, digest_of([case]), SCORED)
-            about = {"variant": variant, "left_out": missing, "split": split, "network": by, "digest": digest}
-            own = [(variant, missing, *_name(case), region) for region in REGIONS[card.target]]
-            if any(key not in rows or rows[key].digest != digest for key in own):
-                case.verify()
-                images = inputs(case, card.modalities, left_out, method)
-                if card.synthesis:
-                    made = torch.tensor([name == left_out for name in card.modalities])
-                    images = told_apart(images, made.expand(len(images), -1))
-                for key, found in zip(own, _score(network, card.target, case, images), strict=True):
-                    rows[key] = RegionScore(dataset=key[2], case=key[3], region=key[4], **vars(found), **about)
-                write_rows(rows_path, list(rows.values()))
+            keys = places[_name(case)]
+            if all(key in rows for key in keys):
+                return
+            case.verify()
+            about = {"variant": variant, "left_out": missing, "split": split, "network": by}
+            images = inputs(case, card.modalities, left_out, method)
+            if card.synthesis:
+                made = torch.tensor([name == left_out for name in card.modalities])
+                images = told_apart(images, made.expand(len(images), -1))
+            for key, found in zip(keys, _score(network, card.target, case, images), strict=True):
+                own = {"dataset": key[2], "case": key[3], "region": key[4], "digest": digests[_name(case)]}
+                rows[key] = RegionScore(**own, **vars(found), **about)
+            write_rows(rows_path, list(rows.values()))
 
         label, names = f"segmenting, {variant} {missing}".strip(), ["/".join(_name(case)) for case in cases]
         outcome = map_cases(add, cases, names, label=label, jobs=1, reporter=reporter)

@@ -163,7 +163,6 @@ def train_segmenter(
         training={"seed": config.seed, "steps": config.steps, **origin},
         learned=learned_from(cases),
     )
-    verify_cases(cases, reporter)
     with only_writer(out):
         _open_run(out, config, origin)
         folder = out / "synthesized"
@@ -184,6 +183,8 @@ def _fit(card: SegmenterCard, slices: TrainingSlices, config: SegmentConfig, out
     if checkpoint.is_file():
         state.load(checkpoint)
         reporter.say(f"resuming at step {state.step}")
+    if state.step < config.steps:
+        verify_cases(slices.cases, reporter)
     record = Record(out / "metrics.jsonl", steps=state.step, epochs=0)
     with StopSignal() as stop, reporter.progress(f"training {out.name}", config.steps, state.step) as advance:
         losses, saved = [], time.monotonic()

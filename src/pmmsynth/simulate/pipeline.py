@@ -162,7 +162,7 @@ def _check(out: Path, wanted: Mapping[str, int], seed: int) -> None:
     if seed < 0:
         raise UsageError(f"found seed {seed}; expected zero or a positive whole number; drop the sign")
     record = out / RECORD
-    if not record.is_file() and out.is_dir() and any(out.iterdir()):
+    if not record.is_file() and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise UsageError(f"found files but no simulation in {out}; expected an empty folder; choose another")
     if record.is_file() and (found := _seed(record)) != seed:
         raise UsageError(

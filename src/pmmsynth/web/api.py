@@ -56,7 +56,7 @@ async def _viewed(body: Annotated[bytes, Depends(body_of)]) -> Viewed:
 
 async def _began(if_match: Annotated[str, Header()] = "") -> str:
     """The revision that the text began from; if none is said, an empty form."""
-    return if_match.strip('"') or BLANK
+    return if_match.removeprefix("W/").strip('"') or BLANK
 
 
 Given = Annotated[Draft, Depends(_draft)]
@@ -151,5 +151,8 @@ def _parsed(body: bytes, kind: TypeAdapter[Any]) -> Any:
     try:
         return kind.validate_json(body)
     except ValidationError as error:
-        message = error.errors(include_input=False)[0]["msg"]
+        first = error.errors(include_input=False)[0]
+        if first["type"] == "string_too_long":
+            raise HTTPException(422, "too long; shorten the text") from error
+        message = first["msg"]
         raise HTTPException(422, f"found a wrong body ({message}); expected what the page sends; correct it") from error

@@ -431,3 +431,15 @@ def test_a_cohort_without_the_papers_tasks_has_its_own(tmp_path: Path) -> None:
 
 def _last(run: Path) -> str:
     return (run / "metrics.jsonl").read_text().splitlines()[-1]
+
+
+@pytest.mark.usefixtures("scripts")
+@pytest.mark.parametrize("kept", sorted((PROJECT / "results").iterdir()), ids=lambda path: path.name)
+def test_the_page_of_kept_results_follows_from_them(kept: Path) -> None:
+    import tables
+
+    page = (PROJECT / "docs" / f"comparison_{kept.name}.md").read_text(encoding="utf-8")
+    notes = (PROJECT / "experiments" / f"comparison_{kept.name}.md").read_text(encoding="utf-8")
+    assert notes.partition("\n")[2].strip() in page
+    for name, text in tables.tables(kept).items():
+        assert text in page, name

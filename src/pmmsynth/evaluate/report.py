@@ -8,7 +8,7 @@ from itertools import permutations
 from pathlib import Path
 from urllib.parse import quote
 
-from pmmsynth.atomic import write_text
+from pmmsynth.atomic import only_writer, write_text
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
@@ -69,28 +69,31 @@ def evaluate(
         store, every, out=path, tasks=tasks, split=split, max_cases=max_cases, jobs=jobs, overwrite=overwrite,
         reporter=reporter, command=command,
     )  # fmt: skip
-    kept = read_scores(path)
-    scores = [s for s in kept if s.split == split]
-    if not scores:
-        return Evaluation(out, "", 0, outcome.failures, outcome.exit_code)
-    table = markdown(scores)
-    shown = [p for p in PROTOCOLS if any(s.protocol == p for s in scores)]
-    write_text(out / "table.md", "\n".join(markdown(scores, p) for p in shown))
-    write_text(out / "table.csv", csv_text(scores))
-    failed = {failure.name for failure in outcome.failures}
-    sound = [c for c in cases_of(store, split, max_cases) if f"{c.record.dataset}/{c.record.case}" not in failed]
-    cases = figure_cases(sound)
-    newest = {s.method: s.digest for s in kept}
-    digests = {name: newest[name] for name in columns(kept)}
-    pictures = Pictures.read(out / PICTURES, digests)
-    pictures.learn(methods)
-    figures = _panels(out, pictures, cases, every, tasks, reporter) + _heat_maps(out, scores)
-    pictures.write(out / PICTURES)
-    for old in {path for kind in ("panel", "grid") for path in (out / "figures").glob(f"{kind}_*.png")} - {*figures}:
-        old.unlink()
-    costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks), digests)
-    who = f"training patients held out as fold {store.fold}" if store.fold and split == "test" else f"{split} cases"
-    page = write_page(out, scores, pictures.curves, costs, figures, who)
+    with only_writer(out):  # pictures of two calls must not mix
+        kept = read_scores(path)
+        scores = [s for s in kept if s.split == split]
+        if not scores:
+            return Evaluation(out, "", 0, outcome.failures, outcome.exit_code)
+        table = markdown(scores)
+        shown = [p for p in PROTOCOLS if any(s.protocol == p for s in scores)]
+        write_text(out / "table.md", "\n".join(markdown(scores, p) for p in shown))
+        write_text(out / "table.csv", csv_text(scores))
+        failed = {failure.name for failure in outcome.failures}
+        sound = [c for c in cases_of(store, split, max_cases) if f"{c.record.dataset}/{c.record.case}" not in failed]
+        cases = figure_cases(sound)
+        newest = {s.method: s.digest for s in kept}
+        digests = {name: newest[name] for name in columns(kept)}
+        pictures = Pictures.read(out / PICTURES, digests)
+        pictures.learn(methods)
+        figures = _panels(out, pictures, cases, every, tasks, reporter) + _heat_maps(out, scores)
+        pictures.write(out / PICTURES)
+        for old in {path for kind in ("panel", "grid") for path in (out / "figures").glob(f"{kind}_*.png")} - {
+            *figures
+        }:
+            old.unlink()
+        costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks), digests)
+        who = f"training patients held out as fold {store.fold}" if store.fold and split == "test" else f"{split} cases"
+        page = write_page(out, scores, pictures.curves, costs, figures, who)
     reporter.say(f"scores, tables and figures in {out}; open {page.resolve()}", out=str(out), rows=len(scores))
     code = 5 if outcome.exit_code == 4 else outcome.exit_code  # other cases were scored, maybe by an earlier call
     return Evaluation(out, table, sum(outcome.results), outcome.failures, code)

@@ -87,9 +87,8 @@ def evaluate(
         pictures.learn(methods)
         figures = _panels(out, pictures, cases, every, tasks, reporter) + _heat_maps(out, scores)
         pictures.write(out / PICTURES)
-        for old in {path for kind in ("panel", "grid") for path in (out / "figures").glob(f"{kind}_*.png")} - {
-            *figures
-        }:
+        own = {path for kind in ("panel", "grid") for path in (out / "figures").glob(f"{kind}_*.png")}
+        for old in own - {*figures}:
             old.unlink()
         costs = compute(out / "compute.json", methods, cases, tasks_for(store.record.modalities, tasks), digests)
         who = f"training patients held out as fold {store.fold}" if store.fold and split == "test" else f"{split} cases"

@@ -23,11 +23,18 @@ from phantoms import COHORT, make_store
 from pmmsynth.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SCRIPTS = Path(__file__).parents[1] / "experiments"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return make_store(tmp_path / "store", COHORT)
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripts of `experiments/` can be imported."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
 @pytest.fixture(autouse=True)

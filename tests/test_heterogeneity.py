@@ -11,12 +11,7 @@ from pmmsynth.evaluate import read_scores
 from pmmsynth.train import tiny
 from score_rows import score_row
 
-SCRIPTS = Path(__file__).parents[1] / "experiments"
-
-
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 def test_a_style_bends_flair_and_nothing_else(tmp_path: Path) -> None:

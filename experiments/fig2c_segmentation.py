@@ -15,6 +15,7 @@ Whatever is there already is not done again; table and bars follow from the rows
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -64,24 +65,11 @@ def main(
         page: Such as docs/segmentation_glioma.md; the figure goes into figures/ beside it.
     """
     cohort, reporter = Store(store, dataset), Reporter()
-    names = cohort.record.modalities
-    plan = [("", "full"), *((name, f"without_{name}") for name in names), ("", "mixed")]
     found = []
     for seed in seeds:
-        folder = out / f"seed{seed}"
-        rows = folder / f"{split}.jsonl"
-        for left_out, name in plan:
-            mixes = name == "mixed"
-            budget = mixed_steps or steps if mixes else steps
-            config = SegmentConfig(target=target, left_out=left_out, steps=budget, width=width, seed=seed)
-            synthesis = (folds or [model]) if mixes else []
-            train_segmenter(cohort, folder / name, config, models=synthesis, reporter=reporter)
-            whole(evaluate_segmenter(cohort, folder / name, rows, split=split, reporter=reporter))
-        for name in names:
-            for network in ("full", "mixed"):
-                given = {"model": model, "left_out": name, "split": split, "reporter": reporter}
-                whole(evaluate_segmenter(cohort, folder / network, rows, **given))
-        found.append(read_rows(rows))
+        settings = SegmentConfig(target=target, steps=steps, width=width, seed=seed)
+        study = Study(cohort, model, tuple(folds), settings, mixed_steps or steps)
+        found.append(study.rows(out / f"seed{seed}", split, reporter))
     table = write_report(averaged(found), out / split).read_text(encoding="utf-8")
     print(table)
     if page:
@@ -91,6 +79,45 @@ def main(
         mixed = f", {mixed_steps} of the mixed one" if mixed_steps else ""
         what = f"{steps} steps of each network{mixed}, width {width}, {said(seeds)}."
         write_text(page, f"{text}\n\n## Results\n\n{what} {table}\n![bars](figures/{page.stem}.png)\n")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The networks of one seed and their scores.
+
+    Attributes:
+        cohort: Without sequences withheld.
+        model: What synthesizes the sequences of the cases that are scored.
+        folds: Models to mix in, each case by one that did not learn from it; without them `model`.
+        settings: Of each network.
+        mixed_steps: Of the mixed one.
+    """
+
+    cohort: Store
+    model: Path
+    folds: tuple[Path, ...]
+    settings: SegmentConfig
+    mixed_steps: int
+
+    def train(self, folder: Path, name: str, reporter: Reporter) -> None:
+        """One network: "full", "without_" and a sequence, or "mixed"."""
+        config = replace(self.settings, left_out=name.removeprefix("without_") if name.startswith("without_") else "")
+        if name == "mixed":
+            config = replace(config, steps=self.mixed_steps)
+        synthesis = (self.folds or (self.model,)) if name == "mixed" else ()
+        train_segmenter(self.cohort, folder / name, config, models=synthesis, reporter=reporter)
+
+    def rows(self, folder: Path, split: Split, reporter: Reporter) -> list[RegionScore]:
+        """Train and score what is missing in a folder; all its scores."""
+        names, path = self.cohort.record.modalities, folder / f"{split}.jsonl"
+        for network in ("full", *(f"without_{name}" for name in names), "mixed"):
+            self.train(folder, network, reporter)
+            whole(evaluate_segmenter(self.cohort, folder / network, path, split=split, reporter=reporter))
+        for name in names:
+            for network in ("full", "mixed"):
+                given = {"model": self.model, "left_out": name, "split": split, "reporter": reporter}
+                whole(evaluate_segmenter(self.cohort, folder / network, path, **given))
+        return read_rows(path)
 
 
 def whole(done: Segmented) -> None:

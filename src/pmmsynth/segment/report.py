@@ -136,8 +136,8 @@ def mixed_table(found: Sequence[Group]) -> str:
     tested = comparisons(found, made, MIXED_OTHERS)
     lines = [
         "The same inputs for one more network on all sequences, which learned from synthesized ones too and is told "
-        "which they are (mixed): half of its training slices had one sequence, drawn at random, synthesized from the "
-        "others. Dice and differences as above, p after Holm over the rows of this table.",
+        "which they are (mixed): a training slice had all sequences real or one of them synthesized from the others, "
+        "each as often. Dice and differences as above, p after Holm over the rows of this table.",
         "",
         f"| left out | region | n | {real} | {made} | - dropped | p | - synthesized, not mixed | p |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -97,8 +97,8 @@ class TrainingSlices:
     def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Images (slice, channel, row, column) and regions (slice, region, row, column), varied at random.
 
-        The channels are the modalities. With synthesized ones they are those of `told_apart`; half of the slices have
-        one modality, drawn at random, synthesized.
+        The channels are the modalities. With synthesized ones they are those of `told_apart`, and a slice has all
+        modalities real or one of them synthesized, each as often.
         """
         random = np.random.default_rng([seed, step])
         forced = round(size * WITH_LESION)
@@ -111,7 +111,7 @@ class TrainingSlices:
         made = torch.zeros(images.shape[:2], dtype=torch.bool)
         if self.synthesized:
             for number, (case, position) in enumerate(drawn):
-                modality = random.integers(2 * len(self.modalities))
+                modality = random.integers(len(self.modalities) + 1)
                 if modality < len(self.modalities):  # else all stay real
                     one = self.synthesized[case][modality, position].astype(np.float32)
                     images[number, modality], made[number, modality] = torch.from_numpy(one), True

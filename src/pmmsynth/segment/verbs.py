@@ -41,8 +41,8 @@ class Train(_Marked):
     left_out: str = ""
     """The sequence to train without."""
     model: UseAppendAction[tuple[Path, ...]] = ()
-    """A synthesis model or run folder: half of the slices have one sequence, drawn at random, synthesized by it. Or
-    once for each fold of train --fold: a case's are made by the model that did not learn from it."""
+    """A synthesis model or run folder: a slice has all sequences real or one synthesized by it, each as often. Or once
+    for each fold of train --fold: a case's are made by the model that did not learn from it."""
     steps: int = 1000
     """In all."""
     batch_size: int = 16

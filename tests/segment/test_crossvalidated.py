@@ -1,0 +1,85 @@
+"""Fig. 2c over every training patient: who is scored, by what, and that nothing is done twice."""
+
+from collections import Counter
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from pmmsynth.learned import knows
+from pmmsynth.model import read_card
+from pmmsynth.segment.score import read_rows
+from pmmsynth.segment.slices import TrainingSlices
+from pmmsynth.store import Store
+from pmmsynth.train import tiny
+from segment_phantoms import MATRIX, NAMES, SLICES, images, tumour
+
+TRAINED = {f"P{number}" for number in range(1, 7)}
+COHORT = """
+[[dataset]]
+name = "A"
+root = "raw"
+layout = "pattern"
+image = "{case}/{modality}.nii.gz"
+lesion = "{case}/seg.nii.gz"
+lesion_labels = { 1 = "necrotic core", 2 = "oedema", 3 = "enhancing" }
+split = { val = ["P8"], test = ["P7"] }
+"""
+
+
+def make_patient(folder: Path, number: int) -> None:
+    folder.mkdir(parents=True)
+    rows, columns = np.mgrid[:MATRIX, :MATRIX] - 23.5
+    brain = np.broadcast_to(rows**2 + columns**2 < 18**2, (SLICES, MATRIX, MATRIX))
+    tissue = tumour(number) * brain
+    affine = np.diag([-3.0, -3, 4, 1])
+    for name, image in zip(NAMES, images(tissue, brain), strict=True):
+        nib.Nifti1Image((1000 * image).T, affine).to_filename(folder / f"{name}.nii.gz")
+    nib.Nifti1Image(tissue.T, affine).to_filename(folder / "seg.nii.gz")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("scripts")
+def test_every_training_patient_is_held_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import comparison
+    import fig2c_crossvalidated
+
+    monkeypatch.setattr(comparison, "small", tiny)
+    monkeypatch.setattr(fig2c_crossvalidated, "__file__", str(tmp_path / "script.py"))
+    (tmp_path / "page.md").write_text("By hand.\n")
+    for number in range(1, 9):
+        make_patient(tmp_path / "raw" / f"P{number}", number)
+    (tmp_path / "cohorts.toml").write_text(COHORT)
+    out, page = tmp_path / "out", tmp_path / "docs" / "page.md"
+    asked = {"folds": 2, "epochs": 1, "steps": 2, "mixed_steps": 3, "width": 2, "matrix": 48, "jobs": 1, "page": page}
+    fig2c_crossvalidated.main(tmp_path / "cohorts.toml", out, **asked)
+
+    seen = Counter[str]()
+    for number in range(2):
+        folder = out / f"fold{number}"
+        rows, store = read_rows(folder / "seed0" / "test.jsonl"), Store(folder / "store")
+        tested = {case.record.case for case in store.cases("test")}
+        assert {row.case for row in rows} == tested
+        assert {row.left_out for row in rows if row.variant == "mixed, synthesized"} == {*NAMES}
+        seen.update(tested)
+        assert [case.record.case for case in store.cases("val")] == ["P8"]
+        assert {case.record.case for case in store.cases("train")} == TRAINED - tested | {"P7"}
+        runs = [folder / "generator" / "seed0" / "runs" / "PMM-Synth" / "all"]
+        runs += [folder / f"without{part}" for part in range(3)]
+        for run in runs:
+            learned = read_card(run / "model").learned
+            assert not any(knows(learned, case.record, ["train", "val"]) for case in store.cases("test"))
+        taught = (folder / "seed0" / "mixed" / "synthesized" / "A").glob("*.npy")
+        assert {path.stem for path in taught} == TRAINED - tested | {"P7"}
+    assert seen == Counter(TRAINED)
+
+    written, table = page.read_bytes(), (out / "test" / "segmentation.md").read_text()
+    assert table in page.read_text()
+    assert "| T1C | enhancing tumour | 6 |" in table
+    assert page.read_text().startswith("By hand.\n\n## Results\n\n2 folds, 2 steps of each network, 3 of the mixed one")
+    assert (page.parent / "figures" / "page.png").read_bytes() == (out / "test" / "segmentation.png").read_bytes()
+    monkeypatch.setattr(TrainingSlices, "batch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("pmmsynth.segment.score.segment", lambda *_: pytest.fail("segmented again"))
+    fig2c_crossvalidated.main(tmp_path / "cohorts.toml", out, **asked)
+    assert page.read_bytes() == written

@@ -162,6 +162,10 @@ def test_grades(text: str, labels: set[str]) -> None:
     ("text", "labels"),
     [
         ("Lymphoma has been ruled out", set()),
+        ("Lymphoma and metastasis have been ruled out", set()),
+        ("Glioblastoma; lymphoma, metastasis or abscess unlikely", {"glioblastoma", "lymphoma"}),
+        ("Glioblastoma, lymphoma and/or metastasis are excluded", {"glioblastoma"}),
+        ("Glioblastoma and, in the left lobe, metastasis excluded", {"glioblastoma"}),
         ("Metastases were ruled out, glioblastoma", {"glioblastoma"}),
         ("Lymphoma was excluded", set()),
         ("Metastases have been excluded", set()),

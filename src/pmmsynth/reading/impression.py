@@ -31,6 +31,7 @@ class Negation(BaseModel):
     anything: list[str] = []
     concludes: list[str] = []
     after: list[str] = []
+    together: list[str] = ["and", "or"]
     ends: list[str] = []
     ignored: list[str] = []
     joins: list[Annotated[str, Field(pattern=r"[^\W_]")]] = ["or", "nor"]
@@ -62,7 +63,8 @@ class Labels:
             raise ValueError(f"{min(unknown)!r} under alone is no label")
         self._kinds: dict[str, tuple[str, str]] = {}
         terms = [("label", name, [name, *more]) for name, more in source.labels.items()]
-        terms += [(kind, "", phrases) for kind, phrases in source.negation.model_dump(exclude={"joins"}).items()]
+        found = source.negation.model_dump(exclude={"joins", "together"})
+        terms += [(kind, "", phrases) for kind, phrases in found.items()]
         for kind, name, phrases in terms:
             for phrase in phrases:
                 if not (term := _without_commas(_plain(phrase))):
@@ -74,6 +76,7 @@ class Labels:
         self._negating = _any_of(map(_plain, source.negation.before))
         self._concluding = _any_of(map(_plain, source.negation.concludes))
         self._joins = _any_of(map(_plain, source.negation.joins))
+        self._together = {*map(_plain, source.negation.together)}
 
     @classmethod
     def read(cls, path: Path | None = None) -> "Labels":
@@ -98,6 +101,8 @@ class Labels:
     def _affirmed(self, sentence: str) -> list[str]:
         affirmed: list[str] = []
         clause = 0  # how many were affirmed before it
+        last = 0  # how many before those that an "excluded" here would take back
+        end = 0  # of the last affirmed
         negated = ""  # or by what: before, lacks
         named = False  # any label, affirmed or not
         for match in self._tokens.finditer(sentence):
@@ -105,7 +110,10 @@ class Labels:
             if kind == "label":
                 named = True
                 if not negated:
+                    if sentence[end : match.start()].strip() not in self._together:
+                        last = len(affirmed)
                     affirmed.append(name)
+                    end = match.end()
                 if self._negating.match(match[0]):  # "no abnormality suspicious for metastasis"
                     negated = "before"
             elif kind in ("before", "lacks"):
@@ -114,8 +122,8 @@ class Labels:
                 negated = "before"
             elif kind == "ends" or (kind == "concludes" and negated == "lacks"):
                 negated = ""
-            elif kind == "after" and len(affirmed) > clause:
-                affirmed.pop()
+            elif kind == "after":
+                del affirmed[max(last, clause) :]
             elif kind == "comma":
                 clause = len(affirmed)
                 if not ((named or negated == "before") and self._is_list(sentence[match.end() :])):

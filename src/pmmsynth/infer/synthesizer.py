@@ -92,18 +92,17 @@ class Synthesizer:
             BadInput: If the folder is damaged.
             UsageError: If the device or backend is not there, or the memory too little for one slice.
         """
-        if backend == "torch":
-            place = _device(device)
-            network, card = load_model(Path(folder))
-            generator: TorchGenerator | GraphGenerator = TorchGenerator(network.to(place), in_bf16(precision, place))
-        else:
-            place = torch.device("cpu")
-            generator = graph_generator(Path(folder), backend, precision)
-            card = generator.graphs.card
+        place = _device(device) if backend == "torch" else torch.device("cpu")
         if memory is not None and place.type != "cpu":
             raise UsageError(
                 f"found --memory and device {place.type}; expected one of them: it limits the main memory; leave it out"
             )
+        if backend == "torch":
+            network, card = load_model(Path(folder))
+            generator: TorchGenerator | GraphGenerator = TorchGenerator(network.to(place), in_bf16(precision, place))
+        else:
+            generator = graph_generator(Path(folder), backend, precision)
+            card = generator.graphs.card
         slices_within(memory, card)  # refuses a limit that even the model exceeds before any work
         return cls(generator, card, place, memory, scans)
 

@@ -82,10 +82,7 @@ def map_cases(
     Raises:
         UsageError: If `jobs` is 0 or given beside `cluster`, no scheduler answers, or Dask is not installed.
     """
-    if jobs == 0:
-        raise UsageError("found --jobs 0; expected at least 1, or -1 for all cores; choose a number")
-    if cluster is not None and jobs != 1:
-        raise UsageError("found --jobs and --cluster; expected one: the workers decide how many at a time; choose one")
+    check_jobs(jobs, cluster)
     pairs = list(zip(names, items, strict=True))
     call, numbered = partial(_guarded, work), dict(enumerate(pairs))
     if cluster is None:
@@ -104,6 +101,14 @@ def map_cases(
     return Outcome(
         tuple(a for a in ordered if not isinstance(a, Failure)), tuple(a for a in ordered if isinstance(a, Failure))
     )
+
+
+def check_jobs(jobs: int, cluster: str | None) -> None:
+    """Raise UsageError if `jobs` is 0 or given beside `cluster`."""
+    if jobs == 0:
+        raise UsageError("found --jobs 0; expected at least 1, or -1 for all cores; choose a number")
+    if cluster is not None and jobs != 1:
+        raise UsageError("found --jobs and --cluster; expected one: the workers decide how many at a time; choose one")
 
 
 def _guarded(work: Callable[[Item], Result], pair: tuple[str, Item]) -> Result | Failure:

@@ -21,8 +21,8 @@ GLIOMA = 'name = "glioma"\nroot = "glioma"\nlayout = "brats"'
 QUIET = Reporter(quiet=True)
 
 
-def run(path, matrix=48, **options) -> Outcome[PreparedCase]:
-    return prepare(path, path.parent / "store", matrix=matrix, inplane_mm=3, reporter=QUIET, **options)
+def run(path, matrix=48, inplane_mm=3, **options) -> Outcome[PreparedCase]:
+    return prepare(path, path.parent / "store", matrix=matrix, inplane_mm=inplane_mm, reporter=QUIET, **options)
 
 
 def state(store):
@@ -85,13 +85,25 @@ def test_only_the_changed_case_is_done_again(three, tmp_path):
     assert (tmp_path / "store/glioma/case0/images.npy").is_file()
 
 
+def test_a_store_of_other_pixels_is_left_alone(three, tmp_path):
+    run(three)
+    before = {path: path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file()}
+    for other in ({"matrix": 44}, {"inplane_mm": 2.0}):
+        with pytest.raises(UsageError, match=r"cases have --matrix 48 --inplane-mm 3; expected the same"):
+            run(three, **other)
+    with pytest.raises(UsageError, match="--jobs 0"):
+        run(three, matrix=44, overwrite=True, jobs=0)
+    assert {path: path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file()} == before
+
+
 def test_other_settings_and_overwrite_do_all_again(three, tmp_path):
     run(three)
     before = state(tmp_path / "store")
-    assert {c.images().shape[-1] for c in run(three, matrix=44).results} == {44}
+    assert {c.images().shape[-1] for c in run(three, matrix=44, overwrite=True).results} == {44}
     assert redone(tmp_path / "store", before) == {"case0", "case1", "case2"}
     before = state(tmp_path / "store")
-    run(three, matrix=44, overwrite=True)
+    cohort(tmp_path, GLIOMA + "\nslice_mm = 5.0")
+    run(three, matrix=44)
     assert redone(tmp_path / "store", before) == {"case0", "case1", "case2"}
 
 

@@ -17,7 +17,7 @@ from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.intake import CohortFile, convert, read_cohorts
-from pmmsynth.jobs import Failure, Outcome, map_cases
+from pmmsynth.jobs import Failure, Outcome, check_jobs, map_cases
 from pmmsynth.manifest import Manifest
 from pmmsynth.modality import ordered
 from pmmsynth.prepare.page import write_quality_page
@@ -35,6 +35,7 @@ from pmmsynth.store import (
     DatasetRecord,
     GridRecord,
     PreparedCase,
+    Store,
     StoreRecord,
     read_case,
     write_case,
@@ -86,7 +87,8 @@ def prepare(
 
     A case is left alone when its files (by sha256) and the settings are those it was prepared with. Cases that are
     no longer in the cohort, or cannot be prepared any more, are removed from the store: what is in it is what the
-    cohort file says. A killed run leaves whole cases only, and the same command goes on.
+    cohort file says. A store of other pixels is left alone. A killed run leaves whole cases only, and the same command
+    goes on.
 
     Args:
         cohort_path: The cohort file.
@@ -95,19 +97,27 @@ def prepare(
         inplane_mm: Pixel size.
         jobs: Cases at a time, in as many processes.
         cluster: Address of a Dask scheduler whose workers do it instead.
-        overwrite: Prepare every case again.
+        overwrite: Prepare every case again, and over a store of other pixels.
         reporter: Where to say what goes on.
 
     Returns:
         All cases of the store, and those that failed with one line each.
+
+    Raises:
+        BadInput: If the cohort file or a dataset cannot be read.
+        UsageError: If a number is out of range, or `out` holds other things or cases of other pixels.
     """
-    if matrix < 16 or matrix % 4 or not 0.1 <= inplane_mm <= 10:
+    if not 16 <= matrix <= 4096 or matrix % 4 or not 0.1 <= inplane_mm <= 10:
         raise UsageError(
-            f"found matrix {matrix}, pixel {inplane_mm:g} mm; expected a multiple of 4, 0.1 to 10 mm; correct it"
+            f"found matrix {matrix}, pixel {inplane_mm:g} mm; expected a multiple of 4 from 16 to 4096, 0.1 to 10 mm; "
+            "correct it"
         )
+    check_jobs(jobs, cluster)
     if out.exists() and not (out / "store.json").is_file() and not _is_begun(out):
         raise UsageError(f"found {out} with other things in it; expected a store or no folder; choose another place")
     with only_writer(out):
+        if not overwrite:
+            _check_pixels(out, matrix, inplane_mm)
         return _prepare(cohort_path, out, matrix, inplane_mm, jobs, cluster, overwrite, reporter)
 
 
@@ -162,6 +172,20 @@ def _prepare(
         text = f"all {up_to_date} cases up to date: {out}"
     reporter.say(text, prepared=len(new), up_to_date=up_to_date, failed=len(outcome.failures))
     return Outcome(tuple(done.case for done in outcome.results), outcome.failures)
+
+
+def _check_pixels(out: Path, matrix: int, inplane_mm: float) -> None:
+    """Refuse to replace the cases of a store because an option was forgotten or mistaken."""
+    try:
+        record = Store(out).record
+    except BadInput:  # none yet, or of a version whose cases are prepared again
+        return
+    if (record.matrix, record.inplane_mm) != (matrix, inplane_mm) and any(out.glob(f"*/*/{RECORD}")):
+        raise UsageError(
+            f"found --matrix {matrix} --inplane-mm {inplane_mm:g} for {out}, whose cases have --matrix {record.matrix} "
+            f"--inplane-mm {record.inplane_mm:g}; expected the same; give those, another folder, or --overwrite to "
+            "prepare all of them again"
+        )
 
 
 def _is_begun(folder: Path) -> bool:

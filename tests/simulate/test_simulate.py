@@ -172,6 +172,20 @@ def test_complete_cases_are_kept_and_other_seeds_refused(out: Path) -> None:
         simulate(out, cases=2, seed=6, jobs=1, overwrite=True, reporter=QUIET)
 
 
+def test_what_a_killed_run_left_out_is_written_by_the_next(tmp_path: Path) -> None:
+    asked = {"cases": {"ISLES": 1}, "seed": 4, "reporter": QUIET}
+    simulate(tmp_path, **asked)
+    scan = next(tmp_path.rglob("*_dwi.nii.gz"))
+    before, cohorts = scan.stat().st_mtime_ns, (tmp_path / "cohorts.toml").read_bytes()
+    for lost in ("cohorts.toml", "ISLES.png"):
+        (tmp_path / lost).unlink()
+        assert simulate(tmp_path, **asked).results == ()
+        assert (tmp_path / lost).is_file()
+    assert ((tmp_path / "cohorts.toml").read_bytes(), scan.stat().st_mtime_ns) == (cohorts, before)
+    with pytest.raises(NothingToDo):
+        simulate(tmp_path, **asked)
+
+
 @pytest.mark.parametrize("cases", [0, {}, {"ADNI": 1}])
 def test_wrong_requests_are_refused(tmp_path: Path, cases: int | dict[str, int]) -> None:
     with pytest.raises(UsageError):

@@ -57,7 +57,7 @@ def simulate(
     Raises:
         UsageError: A number of cases below one, an unknown dataset, or `out` holds cases of another seed, or files of
             something else, or another process writes there.
-        NothingToDo: Every case exists.
+        NothingToDo: Every case exists, with its sheet and `cohorts.toml`.
     """
     wanted = dict.fromkeys(SITES, cases) if isinstance(cases, int) else dict(cases)
     _check(out, wanted, seed)
@@ -67,7 +67,8 @@ def simulate(
         for number in range(1, count + 1)
         if overwrite or not LAYOUTS[name].is_complete(out / name, LAYOUTS[name].case_name(number))
     ]
-    if not todo:
+    kept = (COHORTS, *(f"{name}.png" for name in wanted))
+    if not todo and all((out / name).is_file() for name in kept):
         raise NothingToDo(f"found all {sum(wanted.values())} cases in {out}; add --overwrite to make them again")
     with only_writer(out):
         write_json(out / RECORD, _record(seed))
@@ -76,8 +77,9 @@ def simulate(
         present = [name for name in SITES if _cases(out, name)]
         if not write_cohorts(out, present, overwrite=overwrite):
             reporter.warn(f"{out / COHORTS}: kept, as it was changed by hand; datasets here: {', '.join(present)}")
-        for name in {job.dataset: None for job in todo}:
-            if name in present:  # no sheet when every case of the dataset failed
+        changed = {job.dataset for job in todo}
+        for name in present:  # no sheet when every case of the dataset failed
+            if name in changed or not (out / f"{name}.png").is_file():
                 write_sheet(out / f"{name}.png", LAYOUTS[name], out / name, _cases(out, name)[:6])
     return outcome
 

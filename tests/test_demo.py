@@ -1,5 +1,6 @@
 """The whole pipeline once, small: every verb on what the one before it made, and a page that needs nothing else."""
 
+import errno
 import json
 import re
 from dataclasses import replace
@@ -76,3 +77,19 @@ def test_the_commands_on_the_page_are_commands(folder: Path) -> None:
     assert main(commands[0].split()) == 3
     assert main([*commands[1].split(), "--quiet"]) == 0
     assert main([*commands[4].split(), "--quiet"]) == 0
+
+
+def test_a_full_disk_is_no_fault_of_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(pipeline, "CASES", {"ISLES": 1})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pmmsynth.simulate.pipeline.write_case", full)
+    assert main(["demo", "--out", str(tmp_path), "--jobs", "1", "--quiet"]) == 4
+    told = capsys.readouterr().err.splitlines()
+    assert "No space left on device" in told[0]
+    assert told[1:] == [
+        "pmmsynth: found 1 cases that could not be done; expected every one done; mend what the lines above say; run "
+        "it again"
+    ]

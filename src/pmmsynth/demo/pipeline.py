@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from pmmsynth.atomic import write_json
 from pmmsynth.console import Reporter, clock
 from pmmsynth.demo.page import Stage, write_page
-from pmmsynth.errors import NothingToDo
+from pmmsynth.errors import BadInput, NothingToDo
 from pmmsynth.evaluate import evaluate, methods_of, read_scores
 from pmmsynth.infer import SavedModel, synthesize_cases
 from pmmsynth.intake import find_cases
@@ -49,6 +49,9 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
         out: Folder for simulated cases, store, run, synthesized volumes, scores and page.
         jobs: Cases at a time.
         reporter: Where to speak.
+
+    Raises:
+        BadInput: If the machine fails at some case, as with a full disk.
     """
     reporter = reporter or Reporter()
     stages: list[Stage] = []
@@ -87,7 +90,12 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
 
 
 def _whole(outcome: Done) -> Done:
-    """The outcome, if nothing failed: the demo's own data must all work."""
-    if outcome.failures:
-        raise RuntimeError(f"{outcome.failures[0].name}: {outcome.failures[0].reason}")
+    """The outcome, if nothing failed: the demo's own data must all work, unless the machine fails."""
+    for failure in outcome.failures:
+        if failure.is_ours or failure.is_input:
+            raise RuntimeError(f"{failure.name}: {failure.reason}")
+    if count := len(outcome.failures):
+        raise BadInput(
+            f"{count} cases that could not be done", "every one done", "mend what the lines above say; run it again"
+        )
     return outcome

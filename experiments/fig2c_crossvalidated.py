@@ -1,46 +1,79 @@
 """Fig. 2c over every training patient: each fold of them is held out in turn, by a cohort split anew.
 
-Usage: python experiments/fig2c_crossvalidated.py COHORT OUT [--folds 3] [--page docs/NAME.md]
+Usage: python experiments/fig2c_crossvalidated.py COHORT OUT KEPT [--only 0 1] [--page docs/NAME.md]
 
 The test cases of a small cohort are too few to tell variants apart. Here each part of its training patients is the
 test cases of a cohort of its own, whose training cases are all others but those of validation. There the models that
 synthesize and the networks that segment are trained as in fig2c_segmentation.py; what synthesizes a training case has
-seen neither it nor any test case. What is there is not done again. --page writes a page of docs; its start is written
-by hand, in the file of that name beside this script.
+seen neither it nor any test case. What is there is not done again.
+
+Per fold KEPT gets the scores of every case, foldN.csv, and what was done, foldN.json. The page and its figure follow
+from these alone; its start is written by hand, in the file of its name beside this script.
 """
 
+import csv
 import glob
-import shutil
+import io
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import tomli_w
 import tyro
 from comparison import ENTRIES, runs, settings
 from fig2c_segmentation import Study
+from pydantic import BaseModel, ConfigDict
 from tyro.conf import Positional
 
-from pmmsynth.atomic import replacing, write_text
+from pmmsynth.atomic import write_json, write_text
 from pmmsynth.console import Reporter
+from pmmsynth.evaluate.figures import save
 from pmmsynth.intake.cohort import CohortFile
 from pmmsynth.prepare import prepare
 from pmmsynth.segment.regions import Target
-from pmmsynth.segment.report import write_report
+from pmmsynth.segment.report import bars, groups, markdown
+from pmmsynth.segment.score import RegionScore
 from pmmsynth.segment.train import SegmentConfig
 from pmmsynth.store import Fold, Store
 from pmmsynth.train import train
 from pmmsynth.verb import ending
 
+COLUMNS = ("dataset", "case", "variant", "left_out", "region", "dice", "hd95_mm", "volume_ml", "truth_ml")
+DECIMALS = 6
 GENERATOR = "PMM-Synth"
 INNER = 3
 """Models that synthesize training cases, each trained without a third of them."""
 
 
+class Done(BaseModel):
+    """What was done for a fold: all that decides its numbers besides the cohort and the code."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: Target
+    folds: int
+    epochs: int
+    steps: int
+    mixed_steps: int
+    width: int
+    matrix: int
+    inplane_mm: float
+
+    def __str__(self) -> str:
+        return (
+            f"slices of {self.matrix} x {self.matrix} pixels of {self.inplane_mm:g} mm; {self.epochs} epochs of each "
+            f"model that synthesizes; {self.steps} steps of each network, {self.mixed_steps} of the mixed one, width "
+            f"{self.width}; seed 0"
+        )
+
+
 def main(
     cohort: Positional[Path],
     out: Positional[Path],
+    kept: Positional[Path],
     target: Target = "glioma",
     folds: int = 3,
+    only: tuple[int, ...] = (),
     epochs: int = 8,
     steps: int = 3000,
     mixed_steps: int = 9000,
@@ -54,9 +87,11 @@ def main(
 
     Args:
         cohort: A cohort file, without sequences withheld.
-        out: A folder per fold with its store, its models and its networks; table and figure over all in test/.
+        out: A folder per fold with its store, its models and its networks.
+        kept: Such as results/NAME.
         target: What is segmented.
         folds: Parts of the training patients.
+        only: Some of them, from 0.
         epochs: Of the models that synthesize.
         steps: Of each segmentation network.
         mixed_steps: Of the mixed one.
@@ -64,28 +99,32 @@ def main(
         matrix: Pixels in plane.
         inplane_mm: Pixel size.
         jobs: Cases prepared at a time.
-        page: Such as docs/segmentation_crossvalidated.md; the figure goes into figures/ beside it.
+        page: Such as docs/segmentation_crossvalidated.md, of all folds that are kept.
     """
-    reporter, networks = Reporter(), SegmentConfig(target=target, steps=steps, width=width)
+    reporter = Reporter()
+    done = Done(
+        target=target,
+        folds=folds,
+        epochs=epochs,
+        steps=steps,
+        mixed_steps=mixed_steps,
+        width=width,
+        matrix=matrix,
+        inplane_mm=inplane_mm,
+    )
     grid = {"matrix": matrix, "inplane_mm": inplane_mm, "jobs": jobs, "reporter": reporter}
     prepare(cohort, out / "store", **grid)
-    rows = []
-    for number in range(folds):
+    for number in only or range(folds):
         folder = out / f"fold{number}"
         split_anew(cohort, Store(out / "store", fold=Fold(number, folds)), folder / "cohorts.toml")
         prepare(folder / "cohorts.toml", folder / "store", **grid)
         part = Store(folder / "store")
         model = generator(part, folder, epochs, reporter)
         inner = tuple(without(part, Fold(i, INNER), folder, epochs, reporter) for i in range(INNER))
-        rows += Study(part, model, inner, networks, mixed_steps).rows(folder / "seed0", "test", reporter)
-    table = write_report(rows, out / "test").read_text(encoding="utf-8")
-    print(table)
+        study = Study(part, model, inner, SegmentConfig(target=target, steps=steps, width=width), mixed_steps)
+        keep(study.rows(folder / "seed0", "test", reporter), done, kept, number)
     if page:
-        with replacing(page.parent / "figures" / f"{page.stem}.png") as figure:
-            shutil.copyfile(out / "test" / "segmentation.png", figure)
-        text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
-        what = f"{folds} folds, {steps} steps of each network, {mixed_steps} of the mixed one, width {width}, seed 0."
-        write_text(page, f"{text}\n\n## Results\n\n{what} {table}\n![bars](figures/{page.stem}.png)\n")
+        write_page(kept, page)
 
 
 def split_anew(cohort: Path, store: Store, path: Path) -> None:
@@ -111,6 +150,43 @@ def without(store: Store, fold: Fold, folder: Path, epochs: int, reporter: Repor
     run = folder / f"without{fold.number}"
     train(Store(store.root, fold=fold), run, settings(ENTRIES[GENERATOR], epochs, 0), reporter=reporter)
     return run
+
+
+def keep(rows: Sequence[RegionScore], done: Done, kept: Path, number: int) -> None:
+    """Write the scores of a fold, to six decimals, and what was done."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    lines = ([getattr(row, name) for name in COLUMNS] for row in rows)
+    writer.writerows(sorted([round(v, DECIMALS) if isinstance(v, float) else v for v in line] for line in lines))
+    write_text(kept / f"fold{number}.csv", text.getvalue())
+    write_json(kept / f"fold{number}.json", done.model_dump())
+
+
+def read_kept(kept: Path) -> tuple[Done, list[str], list[RegionScore]]:
+    """What was done, the same for all folds, their names, and all scores."""
+    paths = sorted(kept.glob("fold*.csv"))
+    ways = [Done.model_validate_json(path.with_suffix(".json").read_bytes()) for path in paths]
+    if len({*ways}) != 1:
+        raise SystemExit(f"found {len(ways)} folds in {kept}, done in {len({*ways})} ways; expected some, done in one")
+    fixed = {"split": "test", "network": "", "digest": ""}
+    rows = [
+        RegionScore.model_validate({**line, "hd95_mm": line["hd95_mm"] or None, **fixed})
+        for path in paths
+        for line in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    ]
+    return ways[0], [path.stem.removeprefix("fold") for path in paths], rows
+
+
+def write_page(kept: Path, page: Path) -> None:
+    """The page of docs and its figure."""
+    done, folds, rows = read_kept(kept)
+    found = groups(rows)
+    save(bars(found), page.parent / "figures" / f"{page.stem}.png")
+    text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
+    cases = len({(row.dataset, row.case) for row in rows})
+    what = f"{cases} patients: folds {', '.join(folds)} of {done.folds}; {done}."
+    write_text(page, f"{text}\n\n## Results\n\n{what}\n\n{markdown(found)}\n![bars](figures/{page.stem}.png)\n")
 
 
 if __name__ == "__main__":

@@ -51,9 +51,9 @@ def test_every_training_patient_is_held_out_once(tmp_path: Path, monkeypatch: py
     for number in range(1, 9):
         make_patient(tmp_path / "raw" / f"P{number}", number)
     (tmp_path / "cohorts.toml").write_text(COHORT)
-    out, page = tmp_path / "out", tmp_path / "docs" / "page.md"
+    out, kept, page = tmp_path / "out", tmp_path / "kept", tmp_path / "docs" / "page.md"
     asked = {"folds": 2, "epochs": 1, "steps": 2, "mixed_steps": 3, "width": 2, "matrix": 48, "jobs": 1, "page": page}
-    fig2c_crossvalidated.main(tmp_path / "cohorts.toml", out, **asked)
+    fig2c_crossvalidated.main(tmp_path / "cohorts.toml", out, kept, **asked)
 
     seen = Counter[str]()
     for number in range(2):
@@ -74,12 +74,25 @@ def test_every_training_patient_is_held_out_once(tmp_path: Path, monkeypatch: py
         assert {path.stem for path in taught} == TRAINED - tested | {"P7"}
     assert seen == Counter(TRAINED)
 
-    written, table = page.read_bytes(), (out / "test" / "segmentation.md").read_text()
-    assert table in page.read_text()
-    assert "| T1C | enhancing tumour | 6 |" in table
-    assert page.read_text().startswith("By hand.\n\n## Results\n\n2 folds, 2 steps of each network, 3 of the mixed one")
-    assert (page.parent / "figures" / "page.png").read_bytes() == (out / "test" / "segmentation.png").read_bytes()
+    figure = page.parent / "figures" / "page.png"
+    written = {path: path.read_bytes() for path in (page, figure, *sorted(kept.iterdir()))}
+    assert [path.name for path in written][2:] == ["fold0.csv", "fold0.json", "fold1.csv", "fold1.json"]
+    text = page.read_text()
+    assert text.startswith("By hand.\n\n## Results\n\n6 patients: folds 0, 1 of 2; slices of 48 x 48 pixels")
+    assert "2 steps of each network, 3 of the mixed one" in text
+    assert "| T1C | enhancing tumour | 6 |" in text
+    _, _, rows = fig2c_crossvalidated.read_kept(kept)
+    scored = [row for number in range(2) for row in read_rows(out / f"fold{number}" / "seed0" / "test.jsonl")]
+    by_place = {(*row.place, row.region): row for row in scored}
+    assert len(rows) == len(by_place) == 6 * 3 * (2 + 3 * 4)
+    for row in rows:
+        true = by_place[(*row.place, row.region)]
+        assert (row.dice, row.volume_ml) == pytest.approx((true.dice, true.volume_ml), abs=1e-6)
+        assert (row.hd95_mm is None) == (true.hd95_mm is None)
     monkeypatch.setattr(TrainingSlices, "batch", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr("pmmsynth.segment.score.segment", lambda *_: pytest.fail("segmented again"))
-    fig2c_crossvalidated.main(tmp_path / "cohorts.toml", out, **asked)
-    assert page.read_bytes() == written
+    fig2c_crossvalidated.main(tmp_path / "cohorts.toml", out, kept, **asked)
+    assert {path: path.read_bytes() for path in written} == written
+    (kept / "fold1.json").write_text((kept / "fold1.json").read_text().replace('"steps": 2', '"steps": 9'))
+    with pytest.raises(SystemExit, match=r"2 folds in .*, done in 2 ways"):
+        fig2c_crossvalidated.write_page(kept, page)

@@ -1,5 +1,6 @@
 """What the commands have in common: how they speak, how they go over many cases."""
 
+import io
 import sys
 import traceback
 from collections.abc import Callable
@@ -41,6 +42,8 @@ class ManyCases(Verb):
 
 def ending(work: Callable[[], int | None]) -> int:
     """Do the work of a command; its exit code, or that of the error it ended with, said in one line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a terminal cannot show is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return work() or 0
     except PmmsynthError as error:

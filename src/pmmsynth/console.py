@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,16 +32,16 @@ class Reporter:
     def say(self, text: str, **facts: Any) -> None:
         """One line of news; with `as_json` the facts (and the text) as an object."""
         if self.as_json:
-            print(_json({"message": text, **facts}), flush=True)
+            tell(_json({"message": text, **facts}), sys.stdout)
         elif not self.quiet:
-            print(text, flush=True)
+            tell(text, sys.stdout)
 
     def warn(self, text: str, **facts: Any) -> None:
         """One line on stderr, also when quiet."""
         if self.as_json:
-            print(_json({"warning": text, **facts}), flush=True)
+            tell(_json({"warning": text, **facts}), sys.stdout)
         else:
-            print(text, file=sys.stderr, flush=True)
+            tell(text, sys.stderr)
 
     @contextmanager
     def progress(self, label: str, total: int, done: int = 0) -> Iterator[Advance]:
@@ -78,6 +80,15 @@ class Reporter:
                 )
 
         return advance
+
+
+def tell(text: str, stream: TextIO) -> None:
+    """Print a line now; where nobody reads any more, it and all that follow go nowhere, and the work goes on."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _json(facts: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pmmsynth.console import Reporter
+from pmmsynth.console import Reporter, tell
 from pmmsynth.errors import PmmsynthError, is_of_memory
 
 
@@ -47,20 +47,17 @@ def ending(work: Callable[[], int | None]) -> int:
     try:
         return work() or 0
     except PmmsynthError as error:
-        print(f"pmmsynth: {error}", file=sys.stderr)
+        tell(f"pmmsynth: {error}", sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(
-            f"pmmsynth: found {error}; expected to read and write there; check space and permissions", file=sys.stderr
-        )
+        tell(f"pmmsynth: found {error}; expected to read and write there; check space and permissions", sys.stderr)
         return 4
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if is_of_memory(error):
             reason = " ".join(str(error).split())
-            print(f"pmmsynth: found too little memory ({reason}); expected enough; ask for less", file=sys.stderr)
+            tell(f"pmmsynth: found too little memory ({reason}); expected enough; ask for less", sys.stderr)
             return 4
-        traceback.print_exc()
-        print("pmmsynth: a fault of the program; please report the lines above", file=sys.stderr)
+        tell(f"{traceback.format_exc()}pmmsynth: a fault of the program; please report the lines above", sys.stderr)
         return 70

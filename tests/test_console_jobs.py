@@ -161,14 +161,18 @@ def test_quiet_says_only_what_is_wrong(capsys):
     with reporter.progress("work", 1) as advance:
         advance()
     reporter.warn("careful")
+    reporter.remark("by the way")
     got = capsys.readouterr()
     assert (got.out, got.err) == ("", "careful\n")
+    Reporter().remark("by the way")
+    assert capsys.readouterr().err == "by the way\n"
 
 
 def test_json_lines_are_json_whatever_they_hold(capsys):
     reporter = Reporter(as_json=True, every_seconds=0)
     reporter.say("two\nlines", place=Path("a"), psnr=float("inf"), loss=float("nan"), best=1.5, names=("ä",))
     reporter.warn("careful", case="x")
+    Reporter(as_json=True, quiet=True).remark("by the way")
     with reporter.progress("work", 1) as advance:
         advance("note")
     got = capsys.readouterr()
@@ -185,8 +189,8 @@ def test_json_lines_are_json_whatever_they_hold(capsys):
         "best": 1.5,
         "names": ["ä"],
     }
-    assert said[1] == {"warning": "careful", "case": "x"}
-    assert (said[2]["stage"], said[2]["done"], said[2]["total"], said[2]["seconds_left"]) == ("work", 1, 1, 0)
+    assert said[1:3] == [{"warning": "careful", "case": "x"}, {"warning": "by the way"}]
+    assert (said[3]["stage"], said[3]["done"], said[3]["total"], said[3]["seconds_left"]) == ("work", 1, 1, 0)
     assert got.err == ""
 
 

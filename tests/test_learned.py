@@ -88,7 +88,7 @@ def test_several_models_learned_from_what_each_did() -> None:
 
 
 def test_a_model_that_does_not_say_is_warned_of(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    check_unknown("old", None, list(store.cases("test")), QUIET)
+    check_unknown("old", None, list(store.cases("test")), Reporter())
     assert "old does not say what it learned from" in capsys.readouterr().err
 
 

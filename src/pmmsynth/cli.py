@@ -225,7 +225,7 @@ class Synthesize(ManyCases):
         if self.input:
             read_card(model.folder).mask(cases[0].modalities)  # mistyped, a name would pass for a foreign sequence
         if self.cases and (left := overlooked(self.cases, cases)):
-            self.reporter.warn(
+            self.reporter.remark(
                 f"found {len(left)} volumes not recognized as a sequence, the first {left[0]}: what they are counts "
                 "as missing; use --input or a manifest to name them"
             )

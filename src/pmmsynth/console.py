@@ -37,11 +37,16 @@ class Reporter:
             tell(text, sys.stdout)
 
     def warn(self, text: str, **facts: Any) -> None:
-        """One line on stderr, also when quiet."""
+        """One line on stderr on what is wrong, also when quiet."""
         if self.as_json:
             tell(_json({"warning": text, **facts}), sys.stdout)
         else:
             tell(text, sys.stderr)
+
+    def remark(self, text: str, **facts: Any) -> None:
+        """The same on what a person should know though nothing is wrong; not when quiet."""
+        if self.as_json or not self.quiet:
+            self.warn(text, **facts)
 
     @contextmanager
     def progress(self, label: str, total: int, done: int = 0) -> Iterator[Advance]:

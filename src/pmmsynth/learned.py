@@ -51,7 +51,7 @@ def check_unknown(name: str, learned: Learned | None, cases: Sequence[PreparedCa
         UsageError: If it knows one of the cases, whatever store, split or fold they had then.
     """
     if learned is None:
-        reporter.warn(f"{name} does not say what it learned from: whether it knows these cases cannot be told")
+        reporter.remark(f"{name} does not say what it learned from: whether it knows these cases cannot be told")
         return
     known = [case.record for case in cases if knows(learned, case.record, BEFORE[case.record.split])]
     if known:

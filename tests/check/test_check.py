@@ -1,6 +1,7 @@
 """One table of what is there, missing and wrong; exit codes; nothing written."""
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -77,6 +78,24 @@ def test_what_is_wrong_is_told_and_the_rest_is_fine(call, tmp_path, kind):
     assert case["is_bad"]
     assert expected in json.dumps(case)
     assert objects[-1]["bad"] == 1
+    code, out, err = call(tmp_path, "--quiet")
+    assert (code, out) == (5, "")
+    assert re.fullmatch(rf"P2: found .*{expected}.*; expected .*; .*\n", err), "one line, and none of what is fine"
+
+
+def test_quiet_leaves_what_is_wrong_and_no_remarks(call, tmp_path):
+    two_cases(tmp_path)
+    for name in ("t1", "t2"):
+        save(tmp_path / f"P1/{name}.nii.gz", brain(name.upper()), codes=(0, 0))
+    bad, wrong = tmp_path / "P2/t2.nii.gz", "every voxel is 3; expected an image; remove the empty file"
+    save(bad, np.full_like(brain("T2"), 3))
+    (tmp_path / "P2/what-is-this.nii.gz").write_bytes(bad.read_bytes())
+    code, out, err = call(tmp_path)
+    assert code == 5
+    assert f"    WRONG: {wrong}\n" in out
+    assert "look at: T1 does not say how it lies" in out
+    assert "that no case takes" in err
+    assert call(tmp_path, "--quiet") == (5, "", f"P2: found {bad}: {wrong}\n")
 
 
 def test_one_image_under_two_names(call, tmp_path):
@@ -92,7 +111,7 @@ def test_one_patient_twice(call, tmp_path):
     save_case(tmp_path / "b/P9")
     code, out, _ = call(tmp_path / "a", tmp_path / "b")
     assert code == 5
-    assert "WRONG: has an image of (not said)/P9 too: one patient twice?" in out
+    assert "WRONG: an image that (not said)/P9 has too (one patient twice?); expected its own; exclude one" in out
     assert "3 cases: 1 can be used" in out
 
 
@@ -156,6 +175,8 @@ def test_a_fault_of_the_program_is_told_by_the_exit_code(call, tmp_path, monkeyp
     code, out, _ = call(tmp_path)
     assert code == 70
     assert "unexpected KeyError" in out
+    code, out, err = call(tmp_path, "--quiet")
+    assert (code, out, len(err.splitlines())) == (70, "", 2), "each case once"
 
 
 def test_a_file_that_does_not_say_how_it_lies(call, tmp_path):

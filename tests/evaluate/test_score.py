@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from phantoms import make_store
+from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.evaluate import Method, methods_of, read_scores, score
 from pmmsynth.evaluate.score import cases_of
@@ -111,7 +112,7 @@ def test_an_interrupted_write_is_repaired(run, path, capsys, cut):
     path.write_text(whole[:-cut])
     read_scores(path)  # a torn last line is no error
     spy = Spy()
-    run({"a": spy})
+    run({"a": spy}, reporter=Reporter())
     assert len(spy.calls) == 1
     assert path.read_text() == whole
     assert "interruption" in capsys.readouterr().err
@@ -129,7 +130,7 @@ def test_a_deleted_row_is_made_again_whatever_its_protocol(run, path, protocol):
     assert sorted(path.read_text().splitlines(keepends=True)) == sorted(lines)
 
 
-def test_an_empty_target_has_fewer_protocols_and_is_complete(tmp_path, path, quiet, capsys):
+def test_an_empty_target_has_fewer_protocols_and_is_complete(tmp_path, path, capsys):
     """Nothing of FLAIR on the scored slices: no slice has a maximum to take as range."""
     names = ("T1", "T2", "FLAIR")
     store = make_store(tmp_path / "store", {"A": [("train", names), ("test", names)]})
@@ -138,7 +139,7 @@ def test_an_empty_target_has_fewer_protocols_and_is_complete(tmp_path, path, qui
     write_case(store.root / "A" / case.record.case, case.record, images, case.brain(), case.lesion())
     first, second = Spy(), Spy()
     for spy in (first, second):
-        score(store, {"a": Method(spy, "d")}, out=path, tasks=["T1->T2", *TASK], reporter=quiet)
+        score(store, {"a": Method(spy, "d")}, out=path, tasks=["T1->T2", *TASK], reporter=Reporter())
     found = {(r.task, r.protocol) for r in read_scores(path)}
     assert ("T1->T2", "slice-max") in found
     assert (*TASK, "slice-max") not in found

@@ -28,7 +28,7 @@ def case(tmp_path) -> Case:
 
 
 def run(model, case, out, targets="flair"):
-    return synthesize_cases(model, [case], out, targets=targets, reporter=Reporter(quiet=True))
+    return synthesize_cases(model, [case], out, targets=targets, reporter=Reporter())
 
 
 def test_a_mask_of_a_sequence_that_is_no_source_is_refused_while_nothing_is_registered(model, case, tmp_path):

@@ -17,6 +17,7 @@ from model_phantoms import make_model
 from pmmsynth import atomic
 from pmmsynth.atomic import only_writer
 from pmmsynth.cli import main
+from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.learned import images_of
 from pmmsynth.modality import KNOWN
@@ -173,16 +174,16 @@ def test_the_key_of_another_study(made, tmp_path, no_images):
         dataclasses.replace(made, key=other.key).again()
 
 
-def test_cases_that_lack_a_sequence_are_left_out_and_few_are_told(made, tmp_path, quiet, capsys):
+def test_cases_that_lack_a_sequence_are_left_out_and_few_are_told(made, tmp_path, capsys):
     store, model = make_study_store(tmp_path / "store", 3, incomplete=2), tmp_path / "model"
     make_study_model(model)
-    source = Source.of(store, model, "test", quiet)
+    source = Source.of(store, model, "test", Reporter())
     assert [case.record.case for case in source.cases] == ["P0", "P1", "P2"]
     said = capsys.readouterr().err
     assert "2 of 5 cases of test lack sequences: left out" in said
     assert "3 cases: a sitting then lacks some of the 4 sets" in said
     with pytest.raises(BadInput, match=r"0 of 0 cases of val .* expected at least 3"):
-        Source.of(store, model, "val", quiet)
+        Source.of(store, model, "val", Reporter())
 
 
 def test_a_model_that_cannot(made, tmp_path, quiet):

@@ -27,7 +27,7 @@ class File:
         place: The file, or the series in its folder.
         told_by: What says that it is that sequence.
         geometry: Shape, voxel size in mm and orientation; empty where it cannot be read.
-        problem: Why it cannot be used, or None.
+        problem: Why it cannot be used (what was found, what was expected, what to do), or None.
         digest: Of its voxels; empty where there is none.
     """
 
@@ -47,7 +47,7 @@ class Findings:
         dataset, case: Names.
         files: Its rows.
         missing: Sequences that other cases of its dataset have.
-        problems: Why the case cannot be prepared.
+        problems: Why the case cannot be prepared, in the same words.
         remarks: What a person should look at.
     """
 
@@ -100,8 +100,8 @@ def _read(name: str, path: Path, told_by: str, *, is_mask: bool = False) -> tupl
     try:
         volume = read_volume(path, constant_ok=True) if is_mask else read_sequence(path)
     except BadInput as error:
-        found = error.found.removeprefix(f"{path}: ")
-        return File(name, str(path), told_by, problem=f"{found}; {error.remedy}"), None
+        problem = str(error).removeprefix("found ").removeprefix(f"{path}: ")
+        return File(name, str(path), told_by, problem=problem), None
     digest = "" if is_mask else hashlib.sha256(volume.data.tobytes()).hexdigest()
     return File(name, str(path), told_by, volume.grid.described(), digest=digest), volume
 
@@ -113,7 +113,7 @@ def _duplicates(files: Sequence[File]) -> list[str]:
     for file in files:
         other = first.setdefault(file.digest, file)
         if file.digest and other is not file:
-            said.append(f"{other.sequence} and {file.sequence} are one image")
+            said.append(f"{other.sequence} and {file.sequence} are one image; expected two; leave the wrong one out")
     return said
 
 
@@ -133,7 +133,7 @@ def _together(
             return [], []
         got = prepare_volumes(volumes, matrix=MATRIX, inplane_mm=INPLANE_MM, scans=scans, mask=brain, lesion=lesion)
     except BadInput as error:
-        return [f"{error.found}; {error.remedy}"], []
+        return [str(error).removeprefix("found ")], []
     images = dict(zip(got.modalities, got.images, strict=True))
     across, down, through = got.prepared.spacing
     return [], remarks(got.quality) + suspicions(images, got.brain, (through, down, across))

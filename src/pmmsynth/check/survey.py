@@ -13,7 +13,7 @@ from pmmsynth.intake import CohortFile, find_cases, form_of, overlooked, read_co
 from pmmsynth.intake.convert import studies_under, usable
 from pmmsynth.intake.dicom import holds_dicom
 from pmmsynth.jobs import map_cases
-from pmmsynth.modality import ordered
+from pmmsynth.modality import KNOWN, ordered
 
 FORMS = {
     "bids": "BIDS name",
@@ -28,7 +28,7 @@ WIDEST = 60
 
 
 def check(places: Sequence[Path], *, jobs: int = 1, reporter: Reporter) -> int:
-    """Look at every case of these places and print one table; nothing is written.
+    """Look at every case of these places and print one table, or when quiet what is wrong; nothing is written.
 
     Args:
         places: Folders of NIfTI or DICOM, manifests, cohort files.
@@ -53,9 +53,14 @@ def check(places: Sequence[Path], *, jobs: int = 1, reporter: Reporter) -> int:
     found += outcome.results
     found += [Findings("", failure.name, (), problems=(failure.reason,)) for failure in outcome.failures]
     found = _across(found)
+    if not found:
+        raise NothingToDo("found no case; expected at least one; check the path")
     if reporter.as_json:
         for case in found:
             reporter.say(case.case, **asdict(case), is_bad=case.is_bad)
+    elif reporter.quiet:
+        for line in _wrong(found):
+            reporter.warn(line)
     else:
         reporter.say("\n".join(_table(found)))
     bad = sum(case.is_bad for case in found)
@@ -82,7 +87,7 @@ def _tasks(place: Path, reporter: Reporter) -> tuple[list[Look], list[Findings]]
             return [], dicom
         raise
     if place.is_dir() and holds_dicom(place):
-        reporter.warn(f"found DICOM beside NIfTI in {place}, not looked at; name its own folder to look at it")
+        reporter.remark(f"found DICOM beside NIfTI in {place}, not looked at; name its own folder to look at it")
     _say_overlooked(place, cases, reporter)
     usual = ordered(m for c in cases for m in c.modalities)
     return [Look(c, FORMS[form_of(place)], usual) for c in cases], []
@@ -90,7 +95,7 @@ def _tasks(place: Path, reporter: Reporter) -> tuple[list[Look], list[Findings]]
 
 def _say_overlooked(root: Path, cases: Sequence[Case], reporter: Reporter) -> None:
     if left := overlooked(root, cases):
-        reporter.warn(f"found {len(left)} volumes that no case takes, the first {left[0]}", overlooked=left)
+        reporter.remark(f"found {len(left)} volumes that no case takes, the first {left[0]}", overlooked=left)
 
 
 def _of_cohort(path: Path, reporter: Reporter) -> tuple[list[Look], list[Findings]]:
@@ -134,16 +139,15 @@ def _of_dicom(root: Path, dataset: str) -> list[Findings]:
         try:
             chosen, notes = usable(study.series)
             if not chosen:
-                problems.append("no usable sequence")
+                problems.append(f"no usable sequence; expected one of {', '.join(KNOWN)}; export the study again")
         except BadInput as error:
-            problems.append(f"{error.found}; {error.remedy}")
+            problems.append(str(error).removeprefix("found "))
         # a series that is left out does not spoil the others
         files = [replace(f, problem=None, told_by=f"left out: {f.problem}") if f.problem else f for f in files]
         found.append(Findings(dataset, study.name, tuple(files), (), tuple(problems), tuple(notes)))
     if broken:
-        found.append(
-            Findings(dataset, "(unreadable)", tuple(File(None, str(p), "", problem="not readable") for p in broken))
-        )
+        problem = "not readable; expected DICOM; copy or export it again"
+        found.append(Findings(dataset, "(unreadable)", tuple(File(None, str(p), "", problem=problem) for p in broken)))
     usual = ordered(f.sequence for c in found for f in c.files if f.sequence)
     return [replace(c, missing=tuple(m for m in usual if m not in {f.sequence for f in c.files})) for c in found]
 
@@ -158,18 +162,25 @@ def _across(found: Sequence[Findings]) -> list[Findings]:
     for case in found:
         own = f"{case.dataset}/{case.case}".removeprefix("/")
         others = sorted({o for f in case.files for o in owners.get(f.digest, ()) if f.digest and o != own})
-        more = (f"has an image of {', '.join(others)} too: one patient twice?",) if others else ()
-        said.append(replace(case, problems=case.problems + more))
+        same = f"an image that {', '.join(others)} has too (one patient twice?); expected its own; exclude one of them"
+        said.append(replace(case, problems=(*case.problems, same) if others else case.problems))
     return said
+
+
+def _wrong(found: Sequence[Findings]) -> Iterable[str]:
+    """Lines on what is wrong; of a case that a fault kept from being looked at there was one already."""
+    for case in found:
+        for file in case.files:
+            if file.problem:
+                yield f"{_name(case)}: found {file.place}: {file.problem}"
+        yield from (f"{_name(case)}: found {text}" for text in case.problems if case.files)
 
 
 def _table(found: Sequence[Findings]) -> Iterable[str]:
     """Rows of text: one for each file, then what is missing and wrong with its case."""
-    if not found:
-        raise NothingToDo("found no case; expected at least one; check the path")
     rows = [("case", "sequence", "geometry", "told by", "file")]
     for case in found:
-        name = f"{case.dataset}/{case.case}".removeprefix("/").removeprefix("(not said)/")
+        name = _name(case)
         for file in case.files or (NO_FILE,):
             rows.append((name, file.sequence or "-", file.geometry or "-", file.told_by, _ending(file.place)))
             name = ""
@@ -187,6 +198,10 @@ def _table(found: Sequence[Findings]) -> Iterable[str]:
             yield f"    missing: {', '.join(case.missing)}"
         yield from (f"    WRONG: {text}" for text in case.problems)
         yield from (f"    look at: {text}" for text in case.remarks)
+
+
+def _name(case: Findings) -> str:
+    return f"{case.dataset}/{case.case}".removeprefix("/").removeprefix("(not said)/")
 
 
 def _ending(place: str) -> str:

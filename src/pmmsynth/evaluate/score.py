@@ -298,7 +298,7 @@ def _existing(out: Path, meta_path: Path, reporter: Reporter) -> tuple[list[Scor
         targets[row.dataset, row.case, row.target].add(row.protocol)
     kept = [r for r in rows if PROTOCOL in groups[r.key] and groups[r.key] == targets[r.dataset, r.case, r.target]]
     if len(kept) < len(lines):
-        reporter.warn(
+        reporter.remark(
             f"{out}: {len(lines) - len(kept)} rows left over by an interruption or a deletion: computed again"
         )
     if not kept:

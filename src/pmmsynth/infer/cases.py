@@ -138,7 +138,7 @@ def synthesize_cases(
     )
     for written in outcome.results:
         for remark in written.remarks:
-            reporter.warn(f"{written.case.id}: {remark}", case=written.case.id)
+            reporter.remark(f"{written.case.id}: {remark}", case=written.case.id)
     new, kept = (sum(len(getattr(w, name)) for w in outcome.results) for name in ("new", "kept"))
     if not (new or kept or outcome.failures):
         raise NothingToDo(f"found all sequences in every case; expected one to lack {targets}; name --targets to make")

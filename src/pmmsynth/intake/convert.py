@@ -107,7 +107,7 @@ def convert(
         _describe(out)
     for done in outcome.results:
         for remark in done.remarks:
-            reporter.warn(f"{done.name}: {remark}", case=done.name)
+            reporter.remark(f"{done.name}: {remark}", case=done.name)
     new, kept = (sum(len(getattr(done, name)) for done in outcome.results) for name in ("new", "kept"))
     reporter.say(
         f"{new} images written, {kept} up to date, {len(outcome.failures)} studies failed: {out}", new=new, kept=kept

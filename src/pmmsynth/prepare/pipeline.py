@@ -157,9 +157,9 @@ def _prepare(
     chosen = {(c.dataset, c.id): c.remarks for c in manifest.cases}
     for case in new:
         for remark in (*chosen[case.record.dataset, case.record.case], *remarks(case.record.quality)):
-            reporter.warn(f"{case.record.dataset}/{case.record.case}: {remark}", case=case.record.case)
+            reporter.remark(f"{case.record.dataset}/{case.record.case}: {remark}", case=case.record.case)
     for text in _shared([done.case.record for done in outcome.results]):
-        reporter.warn(text)
+        reporter.remark(text)
     for dataset in manifest.datasets:
         cases = [done.case for done in outcome.results if done.case.record.dataset == dataset]
         path = out / SHEETS / f"{dataset}.png"

@@ -158,7 +158,7 @@ def _remarks(study: Study, found: dict[Report, set[str] | None], reporter: Repor
     remarks = []
 
     def remark(text: str, **facts: object) -> None:
-        reporter.warn(text, **facts)
+        reporter.remark(text, **facts)
         remarks.append(text)
 
     total = len(study.reports)

@@ -179,7 +179,7 @@ def _still_true(
 
     kept = [row for row in rows if not stale(row)]
     if len(kept) < len(rows):
-        reporter.warn(f"{len(rows) - len(kept)} rows of other networks, or of cases no longer here, left out")
+        reporter.remark(f"{len(rows) - len(kept)} rows of other networks, or of cases no longer here, left out")
     return kept
 
 

@@ -76,7 +76,7 @@ def simulate(
         outcome = map_cases(run, todo, names, label="simulate", jobs=jobs, cluster=cluster, reporter=reporter)
         present = [name for name in SITES if _cases(out, name)]
         if not write_cohorts(out, present, overwrite=overwrite):
-            reporter.warn(f"{out / COHORTS}: kept, as it was changed by hand; datasets here: {', '.join(present)}")
+            reporter.remark(f"{out / COHORTS}: kept, as it was changed by hand; datasets here: {', '.join(present)}")
         changed = {job.dataset for job in todo}
         for name in present:  # no sheet when every case of the dataset failed
             if name in changed or not (out / f"{name}.png").is_file():

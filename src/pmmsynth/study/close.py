@@ -46,7 +46,7 @@ def close(folder: Path, key_folder: Path, out: Path, *, unfinished: bool, report
         ledger.close_study()
         write_text(out, _table(study, key, ledger))  # again: a report may have come in before the end
     if lacking:
-        reporter.warn(f"the study has ended with {said}", missing=lacking)
+        reporter.remark(f"the study has ended with {said}", missing=lacking)
     return out
 
 

@@ -75,9 +75,9 @@ class Source:
                 "choose another --split, or prepare more cases",
             )
         if left := len(everyone) - len(cases):
-            reporter.warn(f"{left} of {len(everyone)} cases of {split} lack sequences: left out", left_out=left)
+            reporter.remark(f"{left} of {len(everyone)} cases of {split} lack sequences: left out", left_out=left)
         if len(cases) < len(SETS):
-            reporter.warn(f"{len(cases)} cases: a sitting then lacks some of the {len(SETS)} sets", cases=len(cases))
+            reporter.remark(f"{len(cases)} cases: a sitting then lacks some of the {len(SETS)} sets", cases=len(cases))
         names = tuple(dict.fromkeys(case.record.dataset for case in cases))
         made_in_full = Synthesizer.load(model, precision="float32")  # bf16 has steps of its own, which would tell
         method = Method.of([made_in_full], [model], replace(store, only=names))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_phantoms import voxels, write_classic
 from pmmsynth import atomic
 from pmmsynth.atomic import only_writer
 from pmmsynth.cli import main
@@ -111,14 +112,16 @@ def test_where_nothing_can_be_held_work_goes_on(tmp_path: Path, monkeypatch: pyt
         ["segment", "train", "STORE", "--out", "OUT", "--steps", "1", "--width", "2"],
         ["evaluate", "STORE", "--out", "OUT"],
         ["prepare", "COHORT", "--out", "OUT"],
+        ["convert", "DICOM", "--out", "OUT"],
     ],
     ids=lambda verb: " ".join(verb[:2]),
 )
 def test_verbs_refuse_and_touch_nothing(verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store, out = make_segment_store(tmp_path / "store", "A"), tmp_path / "out"
     (tmp_path / "cohort.toml").write_text('[[dataset]]\nname = "A"\nroot = "."\nlayout = "brats"\n')
-    places = {"STORE": str(store.root), "OUT": str(out), "COHORT": str(tmp_path / "cohort.toml")}
+    write_classic(tmp_path / "dicom", voxels(), "T1")
+    places = {"STORE": store.root, "OUT": out, "COHORT": tmp_path / "cohort.toml", "DICOM": tmp_path / "dicom"}
     with another_process(out):
-        assert main([places.get(word, word) for word in verb]) == 2
+        assert main([str(places.get(word, word)) for word in verb]) == 2
         assert "found another process that writes to" in capsys.readouterr().err
         assert not list(out.iterdir())

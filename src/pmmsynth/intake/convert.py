@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from pmmsynth.atomic import replacing, sha256, sweep, write_json
+from pmmsynth.atomic import only_writer, replacing, sha256, sweep, write_json
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo
 from pmmsynth.intake.bids import FORMS
@@ -83,6 +83,7 @@ def convert(
 
     Raises:
         BadInput: If there is no such folder, or one below it cannot be read.
+        UsageError: If another process writes to `out`.
         NothingToDo: If no MR series is in it.
     """
     if not root.is_dir():
@@ -92,19 +93,19 @@ def convert(
         reporter.warn(f"found {path}: not readable; expected DICOM; copy or export it again", path=path)
     if not studies:
         raise NothingToDo(f"found no DICOM series of MR in {root}; expected at least one; check the path")
-    if out.is_dir():
+    with only_writer(out):
         sweep(out)
-    outcome = map_cases(
-        partial(_convert_study, out=out.absolute(), overwrite=overwrite),
-        studies,
-        [study.name for study in studies],
-        label="convert",
-        jobs=jobs,
-        cluster=cluster,
-        reporter=reporter,
-    )
-    if outcome.results:
-        _describe(out)
+        outcome = map_cases(
+            partial(_convert_study, out=out.absolute(), overwrite=overwrite),
+            studies,
+            [study.name for study in studies],
+            label="convert",
+            jobs=jobs,
+            cluster=cluster,
+            reporter=reporter,
+        )
+        if outcome.results:
+            _describe(out)
     for done in outcome.results:
         for remark in done.remarks:
             reporter.remark(f"{done.name}: {remark}", case=done.name)

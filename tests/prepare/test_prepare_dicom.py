@@ -8,6 +8,7 @@ from prepare_phantoms import phantom
 
 from dicom_phantoms import SHAPE, affine, write_classic
 from pmmsynth.console import Reporter
+from pmmsynth.errors import BadInput
 from pmmsynth.intake import convert
 from pmmsynth.prepare import prepare
 
@@ -73,6 +74,14 @@ def test_a_study_that_cannot_be_converted_fails_alone(cohort, tmp_path):
     (failure,) = outcome.failures
     assert failure.name.startswith("ward/sub-")
     assert "dcm2niix" in failure.reason
+
+
+def test_a_dataset_without_dicom_is_named_and_refuses_the_cohort(cohort, tmp_path):
+    (tmp_path / "empty").mkdir()
+    cohort.write_text(COHORT + '[[dataset]]\nname = "clinic"\nroot = "empty"\nlayout = "dicom"\n')
+    reason = f"dataset clinic: no DICOM series of MR in {tmp_path / 'empty'}; expected at least one"
+    with pytest.raises(BadInput, match=f"^found {reason}; check root and layout$"):
+        run(cohort, tmp_path / "out")
 
 
 def test_a_run_killed_while_converting_goes_on(cohort, tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 from pmmsynth.atomic import only_writer, sweep, write_json
 from pmmsynth.case import Case, Scans
 from pmmsynth.console import Reporter
-from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.intake import CohortFile, convert, read_cohorts
 from pmmsynth.jobs import Failure, Outcome, check_jobs, map_cases
 from pmmsynth.manifest import Manifest
@@ -207,7 +207,11 @@ def _convert(
         there: set[Path] = set()
         before = len(failures)
         for root in table.roots(path.parent):
-            done = convert(root, place, jobs=jobs, cluster=cluster, overwrite=overwrite, reporter=reporter)
+            try:
+                done = convert(root, place, jobs=jobs, cluster=cluster, overwrite=overwrite, reporter=reporter)
+            except NothingToDo as error:
+                found = f"dataset {table.name}: no DICOM series of MR in {root}"
+                raise BadInput(found, "at least one", "check root and layout") from error
             failures += [replace(f, name=f"{table.name}/{f.name}") for f in done.failures]
             there |= {image for study in done.results for image in (*study.new, *study.kept)}
         if all(failure.is_input for failure in failures[before:]):

@@ -7,8 +7,8 @@ test cases of a cohort of its own, whose training cases are all others but those
 synthesize and the networks that segment are trained as in fig2c_segmentation.py; what synthesizes a training case has
 seen neither it nor any test case. What is there is not done again.
 
-Per fold KEPT gets the scores of every case, foldN.csv, and what was done, foldN.json. The page and its figure follow
-from these alone; its start is written by hand, in the file of its name beside this script.
+Per fold KEPT gets the scores of every case, foldN.csv, and how they were made, foldN.json. The page and its figure
+follow from these alone; its start is written by hand, in the file of its name beside this script.
 """
 
 import csv
@@ -23,7 +23,7 @@ import tyro
 from comparison import ENTRIES, runs, settings
 from fig2c_segmentation import Study
 from pydantic import BaseModel, ConfigDict
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from pmmsynth.atomic import write_json, write_text
 from pmmsynth.console import Reporter
@@ -45,19 +45,30 @@ INNER = 3
 """Models that synthesize training cases, each trained without a third of them."""
 
 
-class Done(BaseModel):
-    """What was done for a fold: all that decides its numbers besides the cohort and the code."""
+class Way(BaseModel):
+    """All that decides the numbers of a fold besides the cohort and the code.
+
+    Attributes:
+        target: What is segmented.
+        folds: Parts of the training patients.
+        epochs: Of the models that synthesize.
+        steps: Of each segmentation network.
+        mixed_steps: Of the mixed one.
+        width: Of each.
+        matrix: Pixels in plane.
+        inplane_mm: Pixel size.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: Target
-    folds: int
-    epochs: int
-    steps: int
-    mixed_steps: int
-    width: int
-    matrix: int
-    inplane_mm: float
+    target: Target = "glioma"
+    folds: int = 3
+    epochs: int = 8
+    steps: int = 3000
+    mixed_steps: int = 9000
+    width: int = 32
+    matrix: int = 64
+    inplane_mm: float = 3.0
 
     def __str__(self) -> str:
         return (
@@ -71,15 +82,8 @@ def main(
     cohort: Positional[Path],
     out: Positional[Path],
     kept: Positional[Path],
-    target: Target = "glioma",
-    folds: int = 3,
+    way: OmitArgPrefixes[Way] = Way(),  # noqa: B008  # frozen
     only: tuple[int, ...] = (),
-    epochs: int = 8,
-    steps: int = 3000,
-    mixed_steps: int = 9000,
-    width: int = 32,
-    matrix: int = 64,
-    inplane_mm: float = 3.0,
     jobs: int = 2,
     page: Path | None = None,
 ) -> None:
@@ -89,40 +93,24 @@ def main(
         cohort: A cohort file, without sequences withheld.
         out: A folder per fold with its store, its models and its networks.
         kept: Such as results/NAME.
-        target: What is segmented.
-        folds: Parts of the training patients.
-        only: Some of them, from 0.
-        epochs: Of the models that synthesize.
-        steps: Of each segmentation network.
-        mixed_steps: Of the mixed one.
-        width: Of each.
-        matrix: Pixels in plane.
-        inplane_mm: Pixel size.
+        way: How.
+        only: Some of the folds, from 0.
         jobs: Cases prepared at a time.
         page: Such as docs/segmentation_crossvalidated.md, of all folds that are kept.
     """
     reporter = Reporter()
-    done = Done(
-        target=target,
-        folds=folds,
-        epochs=epochs,
-        steps=steps,
-        mixed_steps=mixed_steps,
-        width=width,
-        matrix=matrix,
-        inplane_mm=inplane_mm,
-    )
-    grid = {"matrix": matrix, "inplane_mm": inplane_mm, "jobs": jobs, "reporter": reporter}
+    grid = {"matrix": way.matrix, "inplane_mm": way.inplane_mm, "jobs": jobs, "reporter": reporter}
+    networks = SegmentConfig(target=way.target, steps=way.steps, width=way.width)
     prepare(cohort, out / "store", **grid)
-    for number in only or range(folds):
+    for number in only or range(way.folds):
         folder = out / f"fold{number}"
-        split_anew(cohort, Store(out / "store", fold=Fold(number, folds)), folder / "cohorts.toml")
+        split_anew(cohort, Store(out / "store", fold=Fold(number, way.folds)), folder / "cohorts.toml")
         prepare(folder / "cohorts.toml", folder / "store", **grid)
         part = Store(folder / "store")
-        model = generator(part, folder, epochs, reporter)
-        inner = tuple(without(part, Fold(i, INNER), folder, epochs, reporter) for i in range(INNER))
-        study = Study(part, model, inner, SegmentConfig(target=target, steps=steps, width=width), mixed_steps)
-        keep(study.rows(folder / "seed0", "test", reporter), done, kept, number)
+        model = generator(part, folder, way.epochs, reporter)
+        inner = tuple(without(part, Fold(i, INNER), folder, way.epochs, reporter) for i in range(INNER))
+        study = Study(part, model, inner, networks, way.mixed_steps)
+        keep(study.rows(folder / "seed0", "test", reporter), way, kept, number)
     if page:
         write_page(kept, page)
 
@@ -152,21 +140,21 @@ def without(store: Store, fold: Fold, folder: Path, epochs: int, reporter: Repor
     return run
 
 
-def keep(rows: Sequence[RegionScore], done: Done, kept: Path, number: int) -> None:
-    """Write the scores of a fold, to six decimals, and what was done."""
+def keep(rows: Sequence[RegionScore], way: Way, kept: Path, number: int) -> None:
+    """Write the scores of a fold, to six decimals, and how they were made."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     lines = ([getattr(row, name) for name in COLUMNS] for row in rows)
     writer.writerows(sorted([round(v, DECIMALS) if isinstance(v, float) else v for v in line] for line in lines))
     write_text(kept / f"fold{number}.csv", text.getvalue())
-    write_json(kept / f"fold{number}.json", done.model_dump())
+    write_json(kept / f"fold{number}.json", way.model_dump())
 
 
-def read_kept(kept: Path) -> tuple[Done, list[str], list[RegionScore]]:
-    """What was done, the same for all folds, their names, and all scores."""
+def read_kept(kept: Path) -> tuple[Way, list[str], list[RegionScore]]:
+    """How it was done, the same for all folds, their names, and all scores."""
     paths = sorted(kept.glob("fold*.csv"))
-    ways = [Done.model_validate_json(path.with_suffix(".json").read_bytes()) for path in paths]
+    ways = [Way.model_validate_json(path.with_suffix(".json").read_bytes()) for path in paths]
     if len({*ways}) != 1:
         raise SystemExit(f"found {len(ways)} folds in {kept}, done in {len({*ways})} ways; expected some, done in one")
     fixed = {"split": "test", "network": "", "digest": ""}
@@ -180,12 +168,12 @@ def read_kept(kept: Path) -> tuple[Done, list[str], list[RegionScore]]:
 
 def write_page(kept: Path, page: Path) -> None:
     """The page of docs and its figure."""
-    done, folds, rows = read_kept(kept)
+    way, folds, rows = read_kept(kept)
     found = groups(rows)
     save(bars(found), page.parent / "figures" / f"{page.stem}.png")
     text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
     cases = len({(row.dataset, row.case) for row in rows})
-    what = f"{cases} patients: folds {', '.join(folds)} of {done.folds}; {done}."
+    what = f"{cases} patients: folds {', '.join(folds)} of {way.folds}; {way}."
     write_text(page, f"{text}\n\n## Results\n\n{what}\n\n{markdown(found)}\n![bars](figures/{page.stem}.png)\n")
 
 

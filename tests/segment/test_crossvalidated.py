@@ -52,7 +52,8 @@ def test_every_training_patient_is_held_out_once(tmp_path: Path, monkeypatch: py
         make_patient(tmp_path / "raw" / f"P{number}", number)
     (tmp_path / "cohorts.toml").write_text(COHORT)
     out, kept, page = tmp_path / "out", tmp_path / "kept", tmp_path / "docs" / "page.md"
-    asked = {"folds": 2, "epochs": 1, "steps": 2, "mixed_steps": 3, "width": 2, "matrix": 48, "jobs": 1, "page": page}
+    way = fig2c_crossvalidated.Way(folds=2, epochs=1, steps=2, mixed_steps=3, width=2, matrix=48)
+    asked = {"way": way, "jobs": 1, "page": page}
     fig2c_crossvalidated.main(tmp_path / "cohorts.toml", out, kept, **asked)
 
     seen = Counter[str]()

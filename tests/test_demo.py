@@ -12,6 +12,7 @@ from pmmsynth.cli import main
 from pmmsynth.console import Reporter
 from pmmsynth.demo import pipeline
 from pmmsynth.demo.pipeline import demo
+from pmmsynth.errors import UsageError
 from pmmsynth.evaluate import FLOORS, read_scores
 from pmmsynth.prepare.brain import brain_mask
 from pmmsynth.store import Store
@@ -56,6 +57,13 @@ def test_what_a_patient_lacks_is_written_on_the_patients_own_grid(folder: Path) 
     assert synthetic.grid.same_as(reference.grid, tolerance=1e-5)
     assert (synthetic.data[~brain_mask(reference, "T1")] == 0).all()
     assert synthetic.data.max() <= details["IntensityMapping"]["Range"][1]
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(UsageError, match="found files but no demo"):
+        demo(tmp_path, reporter=Reporter(quiet=True))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.mark.slow

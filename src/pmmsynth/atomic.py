@@ -125,6 +125,19 @@ def only_writer(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def refuse_other_things(folder: Path, *, marker: str, kind: str) -> None:
+    """Raise UsageError if a folder has other things in it, which must not be overwritten; hidden files do not count.
+
+    Args:
+        folder: Where a command is to write; it need not be there.
+        marker: What the command writes first: a folder with it is the command's own.
+        kind: What such a folder holds ("evaluation").
+    """
+    others = [] if (folder / marker).exists() or not folder.is_dir() else folder.iterdir()
+    if any(not path.name.startswith(".") for path in others):
+        raise UsageError(f"found files but no {kind} in {folder}; expected such or an empty folder; choose another")
+
+
 def _hold(folder: Path) -> int | None:
     """A handle that holds the folder; None if another process does, or has just taken the folder away."""
     with suppress(BlockingIOError, FileNotFoundError), ExitStack() as opened:

@@ -74,6 +74,24 @@ def test_evaluate_writes_everything_and_resumes(store, tmp_path, quiet):
     assert (tmp_path / "table.csv").read_text() == table
 
 
+@pytest.mark.parametrize("name", ["index.html", "figures/panel_of_mine.png"])
+def test_a_folder_of_other_things_is_left_alone(store, tmp_path, quiet, name):
+    own = tmp_path / name
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("mine")
+    with pytest.raises(UsageError, match="found files but no evaluation"):
+        evaluate(store, {}, out=tmp_path, tasks=["T1->T2"], overwrite=True, reporter=quiet)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [own]
+    assert own.read_text() == "mine"
+
+
+@pytest.mark.parametrize("left", [".writing-0.jsonl", "scores.jsonl"])
+def test_what_a_killed_evaluation_left_is_its_own(store, tmp_path, quiet, left):
+    (tmp_path / left).touch()
+    (tmp_path / ".DS_Store").touch()
+    assert evaluate(store, {}, out=tmp_path, tasks=["T1->T2"], reporter=quiet).rows_added > 0
+
+
 def test_a_method_may_not_take_a_floors_name(store, tmp_path, quiet):
     with pytest.raises(UsageError, match="no floor"):
         evaluate(store, {"copy": Method(half, "d")}, out=tmp_path, reporter=quiet)

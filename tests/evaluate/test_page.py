@@ -250,6 +250,7 @@ def test_pictures_of_others_stay_and_long_names_have_short_files(store: Store, t
     own = tmp_path / "figures" / "fig1_for_paper.png"
     own.parent.mkdir()
     own.write_bytes(b"mine")
+    (tmp_path / "scores.jsonl").touch()  # of an evaluation, to which the figure was added
     name = "метод" * 20
     evaluate(store, {name: level(0.25, "1")}, out=tmp_path, tasks="grid", reporter=Reporter(quiet=True))
     assert own.read_bytes() == b"mine"

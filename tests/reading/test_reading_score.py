@@ -159,8 +159,25 @@ def test_reports_are_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFix
     path = tmp_path / "findings.csv"
     path.write_text(HEADER + ROWS, encoding="utf-8")
     assert run(path, "--out", tmp_path) == 2
-    assert "among the reports; expected another folder" in capsys.readouterr().err
+    assert "found files but no scores of reports in" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["findings.csv"]
+    assert run(path, "--out", tmp_path / "out") == 0
+    path = path.replace(tmp_path / "out" / "findings.csv")
+    assert run(path, "--out", tmp_path / "out") == 2
+    assert "among the reports; expected another folder" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == HEADER + ROWS
+
+
+def test_a_folder_of_other_things_is_left_alone_and_one_of_a_killed_call_taken(reports: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("mine")
+    assert run(reports, "--out", out) == 2
+    assert [p.read_text() for p in out.iterdir()] == ["mine"]
+    (out / "index.html").unlink()
+    (out / "agreement_findings.csv").touch()
+    assert run(reports, "--out", out) == run(reports, "--out", out) == 0
+    assert min(p.name for p in out.iterdir()) == "agreement_findings.csv"
 
 
 def test_another_reference_and_a_single_reader(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pmmsynth.atomic import write_json
+from pmmsynth.atomic import refuse_other_things, write_json
 from pmmsynth.console import Reporter, clock
 from pmmsynth.demo.page import Stage, write_page
 from pmmsynth.errors import BadInput, NothingToDo
@@ -64,6 +64,7 @@ def demo(out: Path, *, jobs: int = 2, reporter: Reporter | None = None) -> Path:
         stages.append(Stage(command, time.monotonic() - began))
 
     raw, prepared, run, made, scored = (out / n for n in ("simulated", "store", "run", "synthesized", "evaluation"))
+    refuse_other_things(out, marker=raw.name, kind="demo")
     counts = ",".join(f"{name}={count}" for name, count in CASES.items())
     with stage(f"simulate {raw} --cases {counts} --seed {SEED} --jobs {jobs}"):
         try:

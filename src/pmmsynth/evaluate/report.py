@@ -8,7 +8,7 @@ from itertools import permutations
 from pathlib import Path
 from urllib.parse import quote
 
-from pmmsynth.atomic import only_writer, write_text
+from pmmsynth.atomic import only_writer, refuse_other_things, write_text
 from pmmsynth.case import Split
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
@@ -62,9 +62,10 @@ def evaluate(
     taken = set(methods) & set(FLOORS)
     if taken:
         raise UsageError(f"found a method named {taken.pop()!r}; expected a name no floor has; choose another name")
+    path = out / "scores.jsonl"
+    refuse_other_things(out, marker=path.name, kind="evaluation")
     floors = fit_floors(store, reporter).methods(_all_tasks(store, tasks), [d.name for d in store.record.datasets])
     every = {**methods, **floors}
-    path = out / "scores.jsonl"
     outcome = score(
         store, every, out=path, tasks=tasks, split=split, max_cases=max_cases, jobs=jobs, overwrite=overwrite,
         reporter=reporter, command=command,

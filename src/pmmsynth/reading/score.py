@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from pmmsynth.atomic import write_text
+from pmmsynth.atomic import refuse_other_things, write_text
 from pmmsynth.console import Reporter
 from pmmsynth.errors import UsageError
 from pmmsynth.reading.embed import Embedding, embeddings
@@ -19,6 +19,8 @@ from pmmsynth.reading.findings import Measure, Pair, between_readers, summarize,
 from pmmsynth.reading.impression import MACRO, MICRO, Labels, LabelScore, found_labels, label_agreement, label_scores
 from pmmsynth.reading.reports import ALL, Report, Study
 
+FIRST = "agreement_findings.csv"
+"""The first file by name of those that are written."""
 FARTHEST = 10
 """Pairs of reports shown on the page, those least alike."""
 NAMED = 3
@@ -66,6 +68,7 @@ def score(
         embedding: A model of sentence-transformers beside the two embeddings that need none.
         reporter: Where to say what was found.
     """
+    refuse_other_things(out, marker=FIRST, kind="scores of reports")
     study = Study.read(paths, reference)
     finder = Labels.read(labels)
     found = found_labels(study, finder)
@@ -216,7 +219,7 @@ def _write(
     )
     if taken := {path.resolve() for path in inputs} & {path.resolve() for path in texts}:
         raise UsageError(f"found {min(taken)} among the reports; expected another folder to write to; change --out")
-    for path, text in texts.items():
+    for path, text in sorted(texts.items()):  # FIRST before the others, a kill may come in between
         write_text(path, text)
     return page
 

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 from torch import Tensor, nn
 
-from pmmsynth.atomic import only_writer, sweep, write_json, write_text
+from pmmsynth.atomic import only_writer, refuse_other_things, sweep, write_json, write_text
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.learned import learned_from
@@ -248,9 +248,8 @@ def _open_run(out: Path, config: SegmentConfig, origin: dict[str, Any]) -> None:
                 f"found a run with other settings in {out} ({'; '.join(changed)}); expected the same to resume; "
                 "choose another --out"
             )
-    elif out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"found files but no run in {out}; expected an empty folder or a run; choose another --out")
     else:
+        refuse_other_things(out, marker=settings.name, kind="run")
         write_text(settings, tomli_w.dumps(asdict(config)))
     if not provenance.is_file():
         write_json(provenance, origin)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pmmsynth.atomic import only_writer, write_json
+from pmmsynth.atomic import only_writer, refuse_other_things, write_json
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.jobs import Outcome, map_cases
@@ -164,8 +164,7 @@ def _check(out: Path, wanted: Mapping[str, int], seed: int) -> None:
     if seed < 0:
         raise UsageError(f"found seed {seed}; expected zero or a positive whole number; drop the sign")
     record = out / RECORD
-    if not record.is_file() and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise UsageError(f"found files but no simulation in {out}; expected an empty folder; choose another")
+    refuse_other_things(out, marker=RECORD, kind="simulation")
     if record.is_file() and (found := _seed(record)) != seed:
         raise UsageError(
             f"found cases of seed {found} in {out}; expected seed {seed}, as seeds do not mix; choose another folder"

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pmmsynth.atomic import sweep, write_json, write_text
+from pmmsynth.atomic import refuse_other_things, sweep, write_json, write_text
 from pmmsynth.data import ModalityConsistentBatchScheduler, SliceDataset
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.learned import learned_from
@@ -100,9 +100,8 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard, *, p
                 f"found a run of {before['processes']} processes in {out}; expected the {processes} of now; "
                 "start as many as then, or choose another --out"
             )
-    elif out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"found files but no run in {out}; expected an empty folder or a run; choose another --out")
     else:
+        refuse_other_things(out, marker=settings.name, kind="run")
         write_text(settings, config.toml())
     if not provenance.is_file():
         write_json(

@@ -44,3 +44,10 @@ def test_no_model_and_no_such_device(folder, tmp_path):
         SavedModel.find(tmp_path, "cpu")
     with pytest.raises(UsageError, match="found device 'abacus', not usable here"):
         SavedModel.find(folder, "abacus").load()
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("device", ["cuda", "abacus"])
+def test_graphs_run_on_no_device_that_is_pytorchs(folder, backend, device):
+    with pytest.raises(UsageError, match=f"found device '{device}' with {backend}; expected auto or cpu there"):
+        SavedModel.find(folder, device, backend=backend).load()

@@ -82,7 +82,7 @@ class Synthesizer:
 
         Args:
             folder: What `train` wrote; for another backend than torch what `export` wrote.
-            device: "auto", "cpu" or "cuda", of PyTorch.
+            device: "auto", "cpu" or "cuda"; the last is of PyTorch alone.
             backend: What computes.
             precision: "bf16" for speed, "float32", or "auto": bf16 where the hardware computes in it.
             memory: Limit of this process in gigabytes: fewer slices then share a pass, with the same result.
@@ -92,6 +92,8 @@ class Synthesizer:
             BadInput: If the folder is damaged.
             UsageError: If the device or backend is not there, or the memory too little for one slice.
         """
+        if backend != "torch" and device not in ("auto", "cpu"):
+            raise UsageError(f"found device {device!r} with {backend}; expected auto or cpu there; leave it out")
         place = _device(device) if backend == "torch" else torch.device("cpu")
         if memory is not None and place.type != "cpu":
             raise UsageError(

@@ -66,6 +66,20 @@ def test_what_is_no_fold_is_refused(text: str) -> None:
     assert Fold.parse("2/3") == Fold(2, 3)
 
 
+@pytest.mark.parametrize("verb", [["train", "--preset", "tiny"], ["train", "--dry-run"], ["evaluate"]])
+def test_a_fold_that_holds_out_nobody_is_refused(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
+) -> None:
+    last, beyond = replace(store, fold=Fold(6, 99)), [verb[0], str(store.root), *verb[1:], "--fold", "7/99"]
+    assert names(last, "test") == ["A6"]
+    assert main([*beyond, "--out", str(tmp_path / "out")]) == 2
+    assert "found fold 7/99, which holds out none of 11 training patients; expected" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    single = make_store(tmp_path / "single", {"A": [("train", TWO), ("test", TWO)], "B": [("train", TWO)]}, slices=4)
+    with pytest.raises(UsageError, match="holds out none of 2 training patients"):
+        names(replace(single, fold=Fold(0, 2)), "train")
+
+
 def test_a_model_is_scored_on_the_fold_it_did_not_learn_from(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

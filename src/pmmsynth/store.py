@@ -329,7 +329,11 @@ class Store:
 
     @cached_property
     def held_out(self) -> frozenset[str]:
-        """Subjects of the fold, whatever datasets are taken: who is in several is held out of all or none."""
+        """Subjects of the fold, whatever datasets are taken: who is in several is held out of all or none.
+
+        Raises:
+            UsageError: If that is nobody.
+        """
         if not self.fold:
             return frozenset()
         whole, placed, held = Store(self.root), set[str](), set[str]()
@@ -339,6 +343,11 @@ class Store:
             placed |= subjects
             if len(subjects) > 1:
                 held.update(new[self.fold.number :: self.fold.count])
+        if not held:
+            raise UsageError(
+                f"found fold {self.fold}, which holds out none of {len(placed)} training patients; expected one that "
+                "holds out at least one; choose fewer parts (a dataset's only patient is never held out)"
+            )
         return frozenset(held)
 
     def _check(self, case: PreparedCase, dataset: str) -> None:

@@ -1,6 +1,7 @@
 """Scoring: what a method sees, what is done to its output, resuming and refusing."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.evaluate import Method, methods_of, read_scores, score
 from pmmsynth.evaluate.score import cases_of
+from pmmsynth.infer import Synthesizer
 from pmmsynth.metrics import regions
 from pmmsynth.modality import Task
 from pmmsynth.store import write_case
@@ -168,6 +170,34 @@ def test_other_weights_are_refused_or_replace(run, path):
 def test_a_model_needs_a_name_and_a_folder(store, text):
     with pytest.raises(UsageError, match="expected a name and folders; write --model NAME=FOLDER"):
         methods_of([text], store)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "folders"),
+    [
+        ("plain", "PMM-Synth", ["plain"]),
+        ("A=plain,other", "A", ["plain", "other"]),
+        ("lr=0.1", "PMM-Synth", ["lr=0.1"]),
+        ("./lr=0.1,b=1,2", "PMM-Synth", ["./lr=0.1,b=1,2"]),
+        ("lr=0.1,plain", "PMM-Synth", ["lr=0.1", "plain"]),
+        ("A=lr=0.1", "A", ["lr=0.1"]),
+        ("A=lr=0.1,b=1,2", "A", ["lr=0.1,b=1,2"]),
+        ("A=lr=0.1,plain", "A", ["lr=0.1", "plain"]),
+    ],
+)
+def test_names_of_folders_may_hold_what_parts_them(store, tmp_path, monkeypatch, text, name, folders):
+    monkeypatch.chdir(tmp_path)
+    for place in ("plain", "other", "lr=0.1", "lr=0.1,b=1,2"):
+        (tmp_path / place).mkdir()
+    monkeypatch.setattr(Synthesizer, "load", lambda folder, device: folder)
+    monkeypatch.setattr(Method, "of", lambda models, folders, store: [*map(str, models)])
+    assert methods_of([text], store) == {name: [str(Path(folder)) for folder in folders]}
+
+
+def test_folders_that_are_not_there_are_said_as_they_were_read(store):
+    read = r"no folder 0\.1 for --model lr=0\.1 \(name lr, folders 0\.1\); expected model or run folders; correct it"
+    with pytest.raises(BadInput, match=read):
+        methods_of(["lr=0.1"], store)
 
 
 def test_another_store_is_refused(run, path):

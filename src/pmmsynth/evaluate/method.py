@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pmmsynth.errors import UsageError
+from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.infer import StoredMethod, Synthesizer
 from pmmsynth.learned import Learned
 from pmmsynth.metrics import Mask
@@ -87,19 +87,33 @@ class Method:
 def methods_of(texts: Sequence[str], store: Store, device: str = "auto") -> dict[str, Method]:
     """Methods by name from "FOLDER", "NAME=FOLDER" or "NAME=FOLDER,FOLDER,...", models of one dataset each.
 
+    The name of a folder that is there may hold "=" and ",".
+
     Raises:
         UsageError: If two have one name, or a name or folder is empty.
-        BadInput: If a folder holds no model.
+        BadInput: If a folder is not there or holds no model.
     """
     methods: dict[str, Method] = {}
     for text in texts:
-        name, equals, places = text.partition("=")
-        label = name if equals else "PMM-Synth"
+        label, equals, places = text.partition("=")
+        if not equals or all(Path(part).is_dir() for part in _parts(text)):
+            label, places = "PMM-Synth", text
         if label in methods:
             raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
-        parts = (places if equals else text).split(",")
+        parts = _parts(places)
         if not label.strip() or not all(part.strip() for part in parts):
             raise UsageError(f"found --model {text}; expected a name and folders; write --model NAME=FOLDER")
         folders = [Path(part) for part in parts]
+        if absent := [part for part in parts if not Path(part).is_dir()]:
+            raise BadInput(
+                f"no folder {absent[0]} for --model {text} (name {label}, folders {' and '.join(parts)})",
+                "model or run folders",
+                "correct it, or write --model NAME=FOLDER",
+            )
         methods[label] = Method.of([Synthesizer.load(f, device) for f in folders], folders, store)
     return methods
+
+
+def _parts(places: str) -> list[str]:
+    """The one folder if there is one of this name, else what the commas part."""
+    return [places] if Path(places).is_dir() else places.split(",")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
@@ -56,6 +57,15 @@ def test_cases_that_do_not_hold_together_are_refused(kind):
 def test_a_case_name_is_a_folder_name(name):
     with pytest.raises(ValueError, match="must be letters"):
         case(name)
+
+
+def test_a_name_from_a_mac_is_refused_with_the_cause():
+    composed = "Müller"
+    assert case(composed).id == composed
+    with pytest.raises(
+        ValueError, match=r"must be of composed letters \(Unicode NFC, not NFD as from a Mac\): rename it"
+    ):
+        case(normalize("NFD", composed))
 
 
 def test_a_bad_line_is_named(tmp_path):

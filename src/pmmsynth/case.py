@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
+from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
@@ -14,6 +15,11 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 def _names_a_folder(value: str) -> str:
     if not value or value.startswith(".") or not all(c.isalnum() or c in "._-" for c in value):
+        if normalize("NFC", value) != value:
+            raise ValueError(
+                f"name {value!r} must be of composed letters (Unicode NFC, not NFD as from a Mac): rename it, as "
+                "convmv does with --nfc"
+            )
         raise ValueError(f"name {value!r} must be letters, digits, '.', '-' or '_'")
     if len(value.encode()) > 200:  # of the 255 that systems allow: there are temporary names beside it
         raise ValueError(f"name {value!r} must have at most 200 bytes")

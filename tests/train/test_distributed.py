@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,6 +185,20 @@ def ranks(launcher: int) -> dict[int, int]:
     return found
 
 
+def listening(processes: Iterable[int]) -> set[str]:
+    """Addresses where these processes wait for others, as in /proc/net."""
+    sockets, addresses = set(), set()
+    for handle in (handle for process in processes for handle in Path(f"/proc/{process}/fd").iterdir()):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            sockets.add(str(handle.readlink()))
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, address, _, state, *_, inode = row.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in sockets:
+                addresses.add(address.split(":")[0])
+    return addresses
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store, settings by number of processes (the same global batch) and a script."""
@@ -321,6 +336,25 @@ def test_all_end_together(place: Path, tmp_path: Path) -> None:
     assert not any(Path(f"/proc/{process}").exists() for process in started.values())
     stopped = torch.load(last, weights_only=True)["progress"]
     assert killed["step"] + killed["epoch"] * 8 < stopped["step"] + stopped["epoch"] * 8 < 16
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="needs the tables of Linux")
+def test_other_machines_cannot_reach_those_of_devices(place: Path, tmp_path: Path) -> None:
+    again = tmp_path / "run"
+    command = [sys.executable, "-m", "pmmsynth", "train", str(place / "store"), "--out", str(again), "--devices", "2"]
+    command += ["--config", str(place / "adam2.toml")]
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as all_:
+        wait_for(again / "checkpoints" / "last.pt", all_)
+        started = ranks(all_.pid).values()
+        found = [listening([process]) for process in (all_.pid, *started)]
+        variables = [Path(f"/proc/{process}/environ").read_bytes().split(b"\0") for process in started]
+        all_.send_signal(signal.SIGTERM)
+        _, told = all_.communicate(timeout=240)
+    assert all_.returncode == 130, told
+    assert found == [{"0100007F"}] * 3, "127.0.0.1: the store of the launcher, gloo of each process"
+    for own in variables:  # where the name of the machine is not one of 127.0.0.1, gloo listens there without this
+        assert {b"GLOO_SOCKET_IFNAME=lo", b"NCCL_SOCKET_IFNAME==lo"} <= set(own)
 
 
 SLURM = {  # what the job script calls, for two machines that are both this one

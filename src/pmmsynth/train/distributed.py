@@ -1,12 +1,14 @@
 """Several processes as one: how many there are, what they average and decide together, what the first does alone.
 
-torchrun or Slurm's srun start the processes and tell each its rank; `launch` is torchrun for one machine.
+torchrun or Slurm's srun start the processes and tell each its rank; `launch` is torchrun for one machine, on which
+nothing then listens for others.
 """
 
 import atexit
 import logging
 import os
 import re
+import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -33,6 +36,8 @@ PATIENCE = timedelta(days=30)
 """How long it waits for what the first does alone; validation of many cases may take hours."""
 LEAVE_SECONDS = 600
 """How long `launch` waits after a signal for the step and the checkpoint."""
+HERE = "127.0.0.1"
+"""Where processes that `launch` started find each other."""
 
 
 class LostProcess(PmmsynthError):
@@ -167,13 +172,18 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
             f"found --devices {processes} under torchrun or srun; expected to be started by hand; leave out --devices"
         )
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(LEAVE_SECONDS))
+    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+    os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={loopback}")  # this one, not all of names that begin so
+    store = _store()
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=processes,
         run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
+        rdzv_backend="static",
+        rdzv_endpoint=f"{HERE}:{store.port}",
+        rdzv_configs={"rank": 0},
         max_restarts=0,
     )
     try:
@@ -189,6 +199,18 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
             "the same command goes on from the last checkpoint"
         ) from error
     return 0
+
+
+def _store() -> TCPStore:
+    """A store that only this machine can reach; one that torch opens listens on all networks.
+
+    torch takes it for its own: there is one store (multi_tenant) for a port and process.
+    """
+    listener = socket.create_server((HERE, 0))
+    port = listener.getsockname()[1]
+    return TCPStore(
+        HERE, port, is_master=True, wait_for_workers=False, multi_tenant=True, master_listen_fd=listener.detach()
+    )
 
 
 def _disconnect() -> None:

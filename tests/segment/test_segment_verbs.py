@@ -42,6 +42,15 @@ def test_the_verbs(gliomas, tmp_path, capsys):
     assert "expected one of several sequences" in capsys.readouterr().err
 
 
+def test_a_folder_of_other_things_is_left_alone(gliomas, tmp_path, capsys):
+    own = tmp_path / "segmentation.md"
+    own.write_text("two years of work\n")
+    asked = ["segment", "evaluate", str(gliomas.root), "--out", str(tmp_path), "--segmenter", str(tmp_path / "none")]
+    assert main(asked) == 2
+    assert "found files but no evaluation of segmenters" in capsys.readouterr().err
+    assert own.read_text() == "two years of work\n"
+
+
 @pytest.mark.parametrize(
     ("option", "reason"), [("--steps 0", "steps"), ("--batch-size 1", "batch_size"), ("--width 0", "width")]
 )

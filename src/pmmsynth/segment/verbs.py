@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 from tyro.conf import Positional, UseAppendAction
 
+from pmmsynth.atomic import refuse_other_things
 from pmmsynth.errors import UsageError
 from pmmsynth.manifest import first_message
 from pmmsynth.verb import Verb
@@ -100,10 +101,12 @@ class Evaluate(Verb):
         from pmmsynth.segment.score import evaluate_segmenter
         from pmmsynth.store import Store
 
+        rows = self.out / "segmentation.jsonl"
+        refuse_other_things(self.out, marker=rows.name, kind="evaluation of segmenters")
         done = evaluate_segmenter(
             Store(self.store, self.dataset),
             self.segmenter,
-            self.out / "segmentation.jsonl",
+            rows,
             model=self.model,
             left_out=self.left_out,
             split=self.split,

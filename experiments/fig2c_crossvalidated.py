@@ -145,8 +145,9 @@ def keep(rows: Sequence[RegionScore], way: Way, kept: Path, number: int) -> None
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    lines = ([getattr(row, name) for name in COLUMNS] for row in rows)
-    writer.writerows(sorted([round(v, DECIMALS) if isinstance(v, float) else v for v in line] for line in lines))
+    for row in sorted(rows, key=lambda row: row.place):  # of one place the regions stay in order
+        values = [getattr(row, name) for name in COLUMNS]
+        writer.writerow([round(v, DECIMALS) if isinstance(v, float) else v for v in values])
     write_text(kept / f"fold{number}.csv", text.getvalue())
     write_json(kept / f"fold{number}.json", way.model_dump())
 
@@ -173,7 +174,7 @@ def write_page(kept: Path, page: Path) -> None:
     save(bars(found), page.parent / "figures" / f"{page.stem}.png")
     text = (Path(__file__).parent / page.name).read_text(encoding="utf-8").strip()
     cases = len({(row.dataset, row.case) for row in rows})
-    what = f"{cases} patients: folds {', '.join(folds)} of {way.folds}; {way}."
+    what = f"{cases} patients of {len(folds)} of {way.folds} folds ({', '.join(folds)}); {way}."
     write_text(page, f"{text}\n\n## Results\n\n{what}\n\n{markdown(found)}\n![bars](figures/{page.stem}.png)\n")
 
 

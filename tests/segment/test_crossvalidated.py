@@ -15,6 +15,7 @@ from pmmsynth.store import Store
 from pmmsynth.train import tiny
 from segment_phantoms import MATRIX, NAMES, SLICES, images, tumour
 
+PROJECT = Path(__file__).parents[2]
 TRAINED = {f"P{number}" for number in range(1, 7)}
 COHORT = """
 [[dataset]]
@@ -79,7 +80,7 @@ def test_every_training_patient_is_held_out_once(tmp_path: Path, monkeypatch: py
     written = {path: path.read_bytes() for path in (page, figure, *sorted(kept.iterdir()))}
     assert [path.name for path in written][2:] == ["fold0.csv", "fold0.json", "fold1.csv", "fold1.json"]
     text = page.read_text()
-    assert text.startswith("By hand.\n\n## Results\n\n6 patients: folds 0, 1 of 2; slices of 48 x 48 pixels")
+    assert text.startswith("By hand.\n\n## Results\n\n6 patients of 2 of 2 folds (0, 1); slices of 48 x 48 pixels")
     assert "2 steps of each network, 3 of the mixed one" in text
     assert "| T1C | enhancing tumour | 6 |" in text
     _, _, rows = fig2c_crossvalidated.read_kept(kept)
@@ -97,3 +98,12 @@ def test_every_training_patient_is_held_out_once(tmp_path: Path, monkeypatch: py
     (kept / "fold1.json").write_text((kept / "fold1.json").read_text().replace('"steps": 2', '"steps": 9'))
     with pytest.raises(SystemExit, match=r"2 folds in .*, done in 2 ways"):
         fig2c_crossvalidated.write_page(kept, page)
+
+
+@pytest.mark.usefixtures("scripts")
+def test_the_page_follows_from_what_is_kept(tmp_path: Path) -> None:
+    import fig2c_crossvalidated
+
+    page = tmp_path / "segmentation_crossvalidated.md"
+    fig2c_crossvalidated.write_page(PROJECT / "results" / page.stem, page)
+    assert page.read_bytes() == (PROJECT / "docs" / page.name).read_bytes()

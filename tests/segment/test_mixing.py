@@ -108,8 +108,9 @@ def test_models_that_all_know_a_case_are_refused(gliomas, tmp_path):
 def test_the_only_patient_of_a_dataset_is_known_to_all_in_others_too(tmp_path):
     """Store.held_out keeps the patient in training everywhere."""
     store = make_segment_store(tmp_path / "store", "B", "A")
-    path = store.root / "A" / "A1" / "case.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"subject": "B0"}))
+    for case, other in (("A1", {"subject": "B0"}), ("A2", {"split": "train"})):  # A0 and A2 are held out in turn
+        path = store.root / "A" / case / "case.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | other))
     folders = [make_fold(tmp_path / fold, store, f"{fold}/2") for fold in "01"]
     known = [Synthesizer.load(folder).card.learned["train"] for folder in folders]
     assert images_of(read_case(store.root / "A" / "A1").record) <= {*known[0]} & {*known[1]}

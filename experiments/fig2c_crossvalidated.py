@@ -22,6 +22,7 @@ import tomli_w
 import tyro
 from comparison import ENTRIES, runs, settings
 from fig2c_segmentation import Study
+from kept import csv_text
 from pydantic import BaseModel, ConfigDict
 from tyro.conf import OmitArgPrefixes, Positional
 
@@ -39,7 +40,6 @@ from pmmsynth.train import train
 from pmmsynth.verb import ending
 
 COLUMNS = ("dataset", "case", "variant", "left_out", "region", "dice", "hd95_mm", "volume_ml", "truth_ml")
-DECIMALS = 6
 GENERATOR = "PMM-Synth"
 INNER = 3
 """Models that synthesize training cases, each trained without a third of them."""
@@ -142,13 +142,8 @@ def without(store: Store, fold: Fold, folder: Path, epochs: int, reporter: Repor
 
 def keep(rows: Sequence[RegionScore], way: Way, kept: Path, number: int) -> None:
     """Write the scores of a fold, to six decimals, and how they were made."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in sorted(rows, key=lambda row: row.place):  # of one place the regions stay in order
-        values = [getattr(row, name) for name in COLUMNS]
-        writer.writerow([round(v, DECIMALS) if isinstance(v, float) else v for v in values])
-    write_text(kept / f"fold{number}.csv", text.getvalue())
+    in_order = sorted(rows, key=lambda row: row.place)  # of one place the regions stay as they are
+    write_text(kept / f"fold{number}.csv", csv_text(COLUMNS, in_order))
     write_json(kept / f"fold{number}.json", way.model_dump())
 
 

@@ -155,12 +155,18 @@ def averaged(seeds: Iterable[Sequence[Score]]) -> list[Score]:
 
 
 def as_text(scores: Sequence[Score]) -> str:
-    """Lines of COLUMNS, to six decimals, sorted."""
+    """Lines of COLUMNS, sorted."""
+    return csv_text(COLUMNS, sorted(scores, key=lambda s: (s.method, s.dataset, s.case, s.task)))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[object]) -> str:
+    """A line of names, then one of these attributes for each row, to six decimals."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    lines = ([getattr(s, name) for name in COLUMNS] for s in scores)
-    writer.writerows(sorted([round(v, DECIMALS) if isinstance(v, float) else v for v in line] for line in lines))
+    writer.writerow(columns)
+    for row in rows:
+        values = [getattr(row, name) for name in columns]
+        writer.writerow([round(v, DECIMALS) if isinstance(v, float) else v for v in values])
     return out.getvalue()
 
 

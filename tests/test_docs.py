@@ -15,7 +15,7 @@ from pmmsynth.evaluate.score import Meta
 from pmmsynth.intake import CohortFile, DatasetTable
 from pmmsynth.metrics import PROTOCOLS
 from pmmsynth.model import ModelCard
-from pmmsynth.reading.impression import LabelFile, Labels
+from pmmsynth.reading.labels import LabelFile, Labels
 from pmmsynth.segment.score import RegionScore
 from pmmsynth.segment.segmenter import SegmenterCard
 from pmmsynth.store import CaseRecord, StoreRecord

@@ -3,7 +3,7 @@
 import pytest
 
 from pmmsynth.errors import BadInput
-from pmmsynth.reading.impression import Labels
+from pmmsynth.reading.labels import Labels
 from pmmsynth.study.form import Form, impression
 
 LABELS = Labels.read()

@@ -1,144 +1,14 @@
-"""Labels in impressions, and how well the labels of one set of reports agree with those of the reference."""
+"""How well the labels of one set of impressions agree with those of the reference, and readers with each other."""
 
-import re
-import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pmmsynth.errors import BadInput
 from pmmsynth.reading.agreement import kappa
 from pmmsynth.reading.bootstrap import Array, Estimate, estimate, ratio
+from pmmsynth.reading.labels import MACRO, MICRO, Labels
 from pmmsynth.reading.reports import ALL, Report, Study
-
-MACRO, MICRO = "macro", "micro"
-LONGEST_ITEM = 3
-"""Words of an item in a negated list, a term counting as one; what is longer says something of its own."""
-
-
-class Negation(BaseModel):
-    """Words and phrases that take a label back or do not, see labels.toml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    before: list[str] = []
-    lacks: list[str] = []
-    anything: list[str] = []
-    concludes: list[str] = []
-    after: list[str] = []
-    together: list[str] = ["and", "or"]
-    ends: list[str] = []
-    ignored: list[str] = []
-    joins: list[Annotated[str, Field(pattern=r"[^\W_]")]] = ["or", "nor"]
-
-
-class LabelFile(BaseModel):
-    """A file of labels as it is written: every label with its further terms."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    alone: list[str] = []
-    labels: dict[str, list[str]] = Field(min_length=1)
-    negation: Negation = Negation()
-
-
-class Labels:
-    """Finds labels in a text.
-
-    Example:
-        Labels.read().find("Glioblastoma; no metastases.") == {"glioblastoma"}
-    """
-
-    def __init__(self, source: LabelFile) -> None:
-        self.names = list(source.labels)
-        if totals := {ALL, MACRO, MICRO} & {*self.names}:
-            raise ValueError(f"a label called {min(totals)}, which stands for totals over labels")
-        self._alone = {*source.alone}
-        if unknown := self._alone - {*self.names}:
-            raise ValueError(f"{min(unknown)!r} under alone is no label")
-        self._kinds: dict[str, tuple[str, str]] = {}
-        terms = [("label", name, [name, *more]) for name, more in source.labels.items()]
-        found = source.negation.model_dump(exclude={"joins", "together"})
-        terms += [(kind, "", phrases) for kind, phrases in found.items()]
-        for kind, name, phrases in terms:
-            for phrase in phrases:
-                if not (term := _without_commas(_plain(phrase))):
-                    raise ValueError(f"an empty term of {name or kind}")
-                if self._kinds.setdefault(term, (kind, name)) != (kind, name):
-                    raise ValueError(f"{phrase!r} under {name or kind} and {' '.join(self._kinds[term]).strip()}")
-        self._pattern = _any_of(_plain(phrase) for _, _, phrases in terms for phrase in phrases)
-        self._tokens = re.compile(f"{self._pattern.pattern}|,")
-        self._negating = _any_of(map(_plain, source.negation.before))
-        self._concluding = _any_of(map(_plain, source.negation.concludes))
-        self._joins = _any_of(map(_plain, source.negation.joins))
-        self._together = {*map(_plain, source.negation.together)}
-
-    @classmethod
-    def read(cls, path: Path | None = None) -> "Labels":
-        """Read a file, or the one that comes with the package. Raises BadInput with what is wrong in it."""
-        try:
-            text = (path or files("pmmsynth.reading").joinpath("labels.toml")).read_text(encoding="utf-8")
-            return cls(LabelFile.model_validate(tomllib.loads(text)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise BadInput(
-                f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}", "a file of labels", "correct it"
-            ) from error
-        except (ValueError, OSError, RecursionError) as error:
-            raise BadInput(f"{path}: {error}", "a file of labels in TOML", "correct it or the path") from error
-
-    def find(self, text: str) -> set[str]:
-        """The labels of a text that are not negated; those that stand alone, only where there is no other."""
-        sentences = re.split(r"[;\n；。]|\.(?!\d)", text)
-        found = {name for sentence in sentences for name in self._affirmed(_plain(sentence))}
-        return found - self._alone or found
-
-    def _affirmed(self, sentence: str) -> list[str]:
-        affirmed: list[str] = []
-        clause = 0  # how many were affirmed before it
-        last = 0  # how many before those that an "excluded" here would take back
-        end = 0  # of the last affirmed
-        negated = ""  # or by what: before, lacks
-        named = False  # any label, affirmed or not
-        for match in self._tokens.finditer(sentence):
-            kind, name = self._kinds.get(_without_commas(match[0]), ("comma", ""))
-            if kind == "label":
-                named = True
-                if not negated:
-                    if sentence[end : match.start()].strip() not in self._together:
-                        last = len(affirmed)
-                    affirmed.append(name)
-                    end = match.end()
-                if self._negating.match(match[0]):  # "no abnormality suspicious for metastasis"
-                    negated = "before"
-            elif kind in ("before", "lacks"):
-                negated = kind
-            elif kind == "anything" and negated:
-                negated = "before"
-            elif kind == "ends" or (kind == "concludes" and negated == "lacks"):
-                negated = ""
-            elif kind == "after":
-                del affirmed[max(last, clause) :]
-            elif kind == "comma":
-                clause = len(affirmed)
-                if not ((named or negated == "before") and self._is_list(sentence[match.end() :])):
-                    negated = ""
-        return affirmed
-
-    def _is_list(self, rest: str) -> bool:
-        """Whether what follows a comma goes on with a list: short items, none a conclusion, up to a word that joins."""
-        for part in rest.split(","):
-            item, *last = self._joins.split(part.strip(), maxsplit=1)
-            if len(self._pattern.sub("term", item).split()) > LONGEST_ITEM or self._concluding.match(item):
-                return False
-            if last:
-                return True
-        return False
 
 
 @dataclass(frozen=True)
@@ -245,18 +115,3 @@ def label_agreement(
     array = np.array(ratings, dtype=bool)
     rows = [LabelAgreement(name, label, kappa(array[:, [i]])) for i, label in enumerate(names)]
     return [*(row for row in rows if not np.isnan(row.kappa.value)), LabelAgreement(name, ALL, kappa(array))]
-
-
-def _any_of(terms: Iterable[str]) -> re.Pattern[str]:
-    """Whole words, the longest term first, a comma in it or none; of no terms, nothing."""
-    longest = (re.escape(term).replace(",", ",?") for term in sorted(terms, key=lambda term: (-len(term), term)))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(longest) or '(?!)'})(?!\w)")
-
-
-def _plain(text: str) -> str:
-    """Small letters, hyphens and brackets as spaces, single spaces and none before a comma."""
-    return re.sub(r" ?[,，] ?", ", ", " ".join(re.sub(r"[-‐‑–_()\[\]]", " ", text.casefold()).split())).strip(" ,")
-
-
-def _without_commas(term: str) -> str:
-    return term.replace(",", "")

@@ -16,7 +16,8 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import UsageError
 from pmmsynth.reading.embed import Embedding, embeddings
 from pmmsynth.reading.findings import Measure, Pair, between_readers, summarize, to_reference
-from pmmsynth.reading.impression import MACRO, MICRO, Labels, LabelScore, found_labels, label_agreement, label_scores
+from pmmsynth.reading.impression import LabelScore, found_labels, label_agreement, label_scores
+from pmmsynth.reading.labels import MACRO, MICRO, Labels
 from pmmsynth.reading.reports import ALL, Report, Study
 
 FIRST = "agreement_findings.csv"

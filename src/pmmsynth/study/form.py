@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pmmsynth.errors import BadInput
 from pmmsynth.manifest import first_message
 
-NOT_APPLICABLE = "not applicable"
+NOT_APPLICABLE, OTHER = "not applicable", "other"
 Choices = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
 
@@ -30,7 +30,7 @@ class Form(BaseModel):
         "demyelination",
         "inflammation",
         "infection",
-        "other",
+        OTHER,
     )
     grades: Choices = (NOT_APPLICABLE, "WHO grade 1", "WHO grade 2", "WHO grade 3", "WHO grade 4")
 
@@ -53,5 +53,6 @@ def impression(type: str, grade: str, text: str) -> str:
     Example:
         impression("glioma", "WHO grade 4", "Butterfly shape.") == "glioma WHO grade 4; Butterfly shape."
     """
-    term = f"{type} {'' if grade == NOT_APPLICABLE else grade}".strip()
+    named = "other diagnosis" if type == OTHER else type  # so that "the remaining brain is normal" does not count alone
+    term = f"{named} {'' if grade == NOT_APPLICABLE else grade}".strip()
     return "; ".join(part for part in (term, text.strip()) if part)

@@ -21,7 +21,7 @@ from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.model import load_model
 from pmmsynth.store import Store, write_case
-from pmmsynth.train import Stopped, TrainConfig, loop, tiny, train
+from pmmsynth.train import Stopped, loop, tiny, train
 from pmmsynth.train.learner import Learner
 
 QUIET = Reporter(quiet=True)
@@ -228,13 +228,3 @@ def test_rows_that_are_damaged_are_left_out(store: Store, unbroken: Path) -> Non
         file.write(b"\xff\xfe\n" + b"[" * 100_000 + b"\n{}\n7\n" + b'{"global_step": 1, "epo')
     train(store, unbroken, EVERY_STEP, reporter=QUIET)
     assert rows(unbroken) == before
-
-
-def test_config_survives_its_file_and_refuses_unknown_keys(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    for config in (tiny(), replace(EVERY_STEP, validation_tasks=("T1->T2",), betas=(0.9, 0.99))):
-        path.write_text(config.toml())
-        assert TrainConfig.read(path) == config
-    path.write_text("epoch = 3\n")
-    with pytest.raises(UsageError, match="epoch"):
-        TrainConfig.read(path)

@@ -111,9 +111,18 @@ class TrainConfig:
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
-        """Read TOML; what the file leaves out has the paper's value. Raises UsageError for unknown or wrong keys."""
+        """Read TOML; what the file leaves out has the value of the paper, architecture and weights of the method's own.
+
+        Raises:
+            UsageError: For unknown or wrong keys.
+        """
         try:
-            return TypeAdapter(TrainConfig).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            tables.setdefault("architecture", {})
+            method, weights = tables.get("method", OURS), tables.get("weights", {})
+            if isinstance(method, str) and method in METHODS and isinstance(weights, dict):
+                tables["weights"] = asdict(METHODS[method].weights) | weights
+            return TypeAdapter(TrainConfig).validate_python(tables)
         except (ValueError, OSError, RecursionError) as error:  # RecursionError: tables within tables within tables
             reason = first_message(error) if isinstance(error, ValidationError) else str(error)
             raise UsageError(

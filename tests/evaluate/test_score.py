@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -175,11 +176,11 @@ def test_a_model_needs_a_name_and_a_folder(store, text):
 @pytest.mark.parametrize(
     ("text", "name", "folders"),
     [
-        ("plain", "PMM-Synth", ["plain"]),
+        ("plain", "FTN", ["plain"]),
         ("A=plain,other", "A", ["plain", "other"]),
-        ("lr=0.1", "PMM-Synth", ["lr=0.1"]),
-        ("./lr=0.1,b=1,2", "PMM-Synth", ["./lr=0.1,b=1,2"]),
-        ("lr=0.1,plain", "PMM-Synth", ["lr=0.1", "plain"]),
+        ("lr=0.1", "FTN", ["lr=0.1"]),
+        ("./lr=0.1,b=1,2", "FTN", ["./lr=0.1,b=1,2"]),
+        ("lr=0.1,plain", "FTN", ["lr=0.1", "plain"]),
         ("A=lr=0.1", "A", ["lr=0.1"]),
         ("A=lr=0.1,b=1,2", "A", ["lr=0.1,b=1,2"]),
         ("A=lr=0.1,plain", "A", ["lr=0.1", "plain"]),
@@ -189,8 +190,9 @@ def test_names_of_folders_may_hold_what_parts_them(store, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     for place in ("plain", "other", "lr=0.1", "lr=0.1,b=1,2"):
         (tmp_path / place).mkdir()
-    monkeypatch.setattr(Synthesizer, "load", lambda folder, device: folder)
-    monkeypatch.setattr(Method, "of", lambda models, folders, store: [*map(str, models)])
+    ftn = SimpleNamespace(card=SimpleNamespace(method="FTN"))  # what goes by no name goes by its method
+    monkeypatch.setattr(Synthesizer, "load", lambda folder, device: ftn)
+    monkeypatch.setattr(Method, "of", lambda models, folders, store: [*map(str, folders)])
     assert methods_of([text], store) == {name: [str(Path(folder)) for folder in folders]}
 
 

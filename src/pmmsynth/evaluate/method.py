@@ -87,7 +87,7 @@ class Method:
 def methods_of(texts: Sequence[str], store: Store, device: str = "auto") -> dict[str, Method]:
     """Methods by name from "FOLDER", "NAME=FOLDER" or "NAME=FOLDER,FOLDER,...", models of one dataset each.
 
-    The name of a folder that is there may hold "=" and ",".
+    A folder alone goes by the method in its card. The name of a folder that is there may hold "=" and ",".
 
     Raises:
         UsageError: If two have one name, or a name or folder is empty.
@@ -95,22 +95,24 @@ def methods_of(texts: Sequence[str], store: Store, device: str = "auto") -> dict
     """
     methods: dict[str, Method] = {}
     for text in texts:
-        label, equals, places = text.partition("=")
-        if not equals or all(Path(part).is_dir() for part in _parts(text)):
-            label, places = "PMM-Synth", text
-        if label in methods:
-            raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
-        parts = _parts(places)
-        if not label.strip() or not all(part.strip() for part in parts):
+        name, equals, places = text.partition("=")
+        named = bool(equals) and not all(Path(part).is_dir() for part in _parts(text))
+        parts = _parts(places if named else text)
+        if (named and not name.strip()) or not all(part.strip() for part in parts):
             raise UsageError(f"found --model {text}; expected a name and folders; write --model NAME=FOLDER")
         folders = [Path(part) for part in parts]
         if absent := [part for part in parts if not Path(part).is_dir()]:
+            said = f"name {name}, " if named else ""
             raise BadInput(
-                f"no folder {absent[0]} for --model {text} (name {label}, folders {' and '.join(parts)})",
+                f"no folder {absent[0]} for --model {text} ({said}folders {' and '.join(parts)})",
                 "model or run folders",
                 "correct it, or write --model NAME=FOLDER",
             )
-        methods[label] = Method.of([Synthesizer.load(f, device) for f in folders], folders, store)
+        models = [Synthesizer.load(folder, device) for folder in folders]
+        label = name if named else models[0].card.method
+        if label in methods:
+            raise UsageError(f"found two models named {label}; expected one name each; write --model NAME=FOLDER")
+        methods[label] = Method.of(models, folders, store)
     return methods
 
 

@@ -15,13 +15,8 @@ from pmmsynth.intake.dicom import holds_dicom
 from pmmsynth.jobs import map_cases
 from pmmsynth.modality import KNOWN, ordered
 
-FORMS = {
-    "bids": "BIDS name",
-    "brats": "BraTS name",
-    "isles": "ISLES name",
-    "pattern": "pattern",
-    "manifest": "manifest",
-}
+NAMES = {"bids": "BIDS name", "brats": "BraTS name", "isles": "ISLES name"}
+"""How it is known which file is which sequence; of other layouts by their own name."""
 NO_FILE = File(None, "", "")
 WIDEST = 60
 """Characters of a place in the table; the end of a longer one is shown."""
@@ -90,7 +85,7 @@ def _tasks(place: Path, reporter: Reporter) -> tuple[list[Look], list[Findings]]
         reporter.remark(f"found DICOM beside NIfTI in {place}, not looked at; name its own folder to look at it")
     _say_overlooked(place, cases, reporter)
     usual = ordered(m for c in cases for m in c.modalities)
-    return [Look(c, FORMS[form_of(place)], usual) for c in cases], []
+    return [Look(c, _named_by(form_of(place)), usual) for c in cases], []
 
 
 def _say_overlooked(root: Path, cases: Sequence[Case], reporter: Reporter) -> None:
@@ -113,8 +108,12 @@ def _of_cohort(path: Path, reporter: Reporter) -> tuple[list[Look], list[Finding
     usual: dict[str, tuple[str, ...]] = {
         name: ordered(m for c in manifest.cases if c.dataset == name for m in c.modalities) for name in tables
     }
-    looks = [Look(case, FORMS[tables[case.dataset].layout], usual[case.dataset]) for case in manifest.cases]
+    looks = [Look(case, _named_by(tables[case.dataset].layout), usual[case.dataset]) for case in manifest.cases]
     return looks, found
+
+
+def _named_by(layout: str) -> str:
+    return NAMES.get(layout, layout)
 
 
 def _of_dicom(root: Path, dataset: str) -> list[Findings]:

@@ -43,7 +43,9 @@ def test_nobody_gets_anything_without_signing_in(served: Served) -> None:
         answers = [client.get(path, headers=headers) for path in ("/api/progress", f"{at}/report", f"{at}/T1.nii")]
         answers += [client.request(method, path, json=REPORT, headers=headers) for method, path in changes(at)[:2]]
         answers.append(client.post("/api/actions", json={"action": "pause"}, headers=headers))
-        assert [answer.status_code for answer in answers] == [401] * 6
+        for wrong in (b"{", b'{"type": "unknown"}', b" " * (LARGEST_BODY + 1)):
+            answers += [client.request(*change, content=wrong, headers={**JSON, **headers}) for change in changes(at)]
+        assert [answer.status_code for answer in answers] == [401] * 15
         assert len({answer.content for answer in answers}) == 1
         assert 'action="/signin"' in client.get("/", headers=headers).text
     assert (kept(served), served.ledger.audit()) == before

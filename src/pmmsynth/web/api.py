@@ -10,9 +10,9 @@ from pmmsynth.study.files import Item, Reader
 from pmmsynth.study.ledger import BLANK, Closed, Draft, Locked
 from pmmsynth.web.guard import body_of
 from pmmsynth.web.images import read_image
-from pmmsynth.web.serving import OnlyReaders, Served, Serving
+from pmmsynth.web.serving import OnlyReaders, Served, Serving, only_readers
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", dependencies=[Depends(only_readers)])  # before a body is looked at
 
 
 class Standing(BaseModel):

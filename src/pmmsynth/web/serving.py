@@ -64,10 +64,11 @@ async def _signed_in(request: Request, serving: Served) -> str | None:
 SignedIn = Annotated[str | None, Depends(_signed_in)]
 
 
-async def _only_readers(who: SignedIn, serving: Served) -> Reader:
+async def only_readers(who: SignedIn, serving: Served) -> Reader:
+    """The reader who asks; nobody else gets on."""
     if reader := serving.reader(who):
         return reader
     raise HTTPException(401, "found nobody signed in as a reader; expected a reader; sign in")
 
 
-OnlyReaders = Annotated[Reader, Depends(_only_readers)]
+OnlyReaders = Annotated[Reader, Depends(only_readers)]

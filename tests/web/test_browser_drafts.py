@@ -127,3 +127,44 @@ def test_a_text_whose_answer_was_lost_is_no_other_text(browser: Browser, tmp_pat
             expect(desk["#saved"]).to_have_text(SAVED)
         expect(desk["#newer"]).to_be_hidden()
         assert draft_of(folder, item) == Draft("saved and typed on")
+
+
+def test_a_tab_that_saves_leaves_what_another_could_not(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    item = make_study(folder, tmp_path / "key", cases=CASES[:2]).readers[0].items[0].id
+    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
+        desk.sign_in("R1")
+        desk.wait_for_images()
+        other = desk.context.new_page()
+        other.goto(server.address)
+        expect(other.locator("figure .slice").first).to_be_visible()
+        other.fill("#findings", "of the other tab")
+        expect(other.locator("#saved")).to_have_text(SAVED)
+        with desk.expecting("412"):
+            desk.page.fill("#findings", "of this tab")
+            expect(desk["#newer"]).to_be_visible()
+        other.fill("#findings", "of the other tab, longer")
+        expect(other.locator("#saved")).to_have_text("not saved yet")
+        expect(other.locator("#saved")).to_have_text(SAVED)
+        other.close()
+        desk.page.on("dialog", lambda dialog: dialog.accept())
+        desk.page.reload()
+        desk.wait_for_images()
+        expect(desk["#findings"]).to_have_value("of the other tab, longer")
+        expect(desk["#offer pre"]).to_have_text("Findings: of this tab")
+
+        desk["#findings"].press_sequentially("!")
+        expect(desk["#saved"]).to_have_text(SAVED)
+        assert draft_of(folder, item) == Draft("of the other tab, longer!")
+        desk.page.reload()
+        desk.wait_for_images()
+        expect(desk["#offer pre"]).to_have_text("Findings: of this tab")
+        desk["#findings"].press_sequentially(" Typed before choosing.")
+        desk["#offer button[value=use]"].click()
+        expect(desk["#findings"]).to_have_value("of this tab")
+        expect(desk["#offer pre"]).to_have_text("Findings: of the other tab, longer! Typed before choosing.")
+        desk["#offer button[value=drop]"].click()
+        expect(desk["#offer"]).to_be_hidden()
+        expect(desk["#saved"]).to_have_text(SAVED)
+        assert draft_of(folder, item) == Draft("of this tab")
+        assert desk.page.evaluate("Object.keys(localStorage)") == []

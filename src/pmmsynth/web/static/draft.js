@@ -1,18 +1,10 @@
 // Keeping what a reader types: on the server one second after the last key, and on this computer until that is done.
 
+import { copies, drop, keep, place } from "./copies.js";
 import { call, Refused } from "./server.js";
 
 const AFTER_TYPING = 1000;
 const AGAIN = 3000;
-
-/** The copy on this computer that the server never confirmed, or null. */
-export function keptCopy(item) {
-  return JSON.parse(stored((store) => store.getItem(name(item))));
-}
-
-export function dropCopy(item) {
-  stored((store) => store.removeItem(name(item)));
-}
 
 /** The report the server has, and its revision. Raises Refused. */
 export async function savedReport(item) {
@@ -32,6 +24,7 @@ export class Draft {
    */
   constructor(item, revision, say, refused) {
     this.item = item;
+    this.place = place(item);
     this.revision = revision;
     this.say = say;
     this.refused = refused;
@@ -48,8 +41,7 @@ export class Draft {
 
   change(report) {
     this.waiting = report;
-    const copy = JSON.stringify({ report, at: new Date().toISOString() });
-    stored((store) => store.setItem(name(this.item), copy));
+    keep(this.place, report);
     if (this.newer) return;
     this.say("not saved yet", true);
     this.later(AFTER_TYPING);
@@ -77,10 +69,16 @@ export class Draft {
     this.waiting = null;
   }
 
-  /** No more saving: the report will never be open again. */
+  /** Nor is its text wanted any more. */
+  forget() {
+    this.rest();
+    drop(this.place);
+  }
+
+  /** Nor that of any page: the report will never be open again. */
   stop() {
     this.rest();
-    dropCopy(this.item);
+    for (const { place } of copies(this.item)) drop(place);
   }
 
   later(time) {
@@ -99,7 +97,7 @@ export class Draft {
     }
     if (this.waiting !== report) return; // typed on meanwhile: saved with the next
     this.waiting = null;
-    dropCopy(this.item);
+    drop(this.place);
     this.say(`saved ${new Date().toLocaleTimeString("en-GB")}`, true);
   }
 
@@ -138,19 +136,6 @@ export function reason({ status, detail }) {
   return { 413: "too long; shorten the text", 422: detail }[status];
 }
 
-/** Browsers may refuse to store; then there is no copy, and reading goes on. */
-function stored(action) {
-  try {
-    return action(localStorage) ?? null;
-  } catch {
-    return null;
-  }
-}
-
 function path(item) {
   return `/api/items/${item}/report`;
-}
-
-function name(item) {
-  return `report ${item}`;
 }

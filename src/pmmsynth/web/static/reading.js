@@ -5,7 +5,8 @@
 
 import { bytes, call, note, Refused, signOut } from "./server.js";
 import { Controls } from "./controls.js";
-import { Draft, dropCopy, keptCopy, reason, same, savedReport } from "./draft.js";
+import { copies, drop, keep, place } from "./copies.js";
+import { Draft, reason, same, savedReport } from "./draft.js";
 import { inWords, ReportForm } from "./form.js";
 import { Viewer } from "./viewer.js";
 
@@ -62,7 +63,7 @@ async function open(item, progress) {
 function begin(item, saved) {
   find("#newer").hidden = true;
   goOn(item, saved);
-  offerCopy(item, saved.report);
+  offerCopy(item);
 }
 
 function goOn(item, { report, revision }) {
@@ -100,21 +101,32 @@ function build({ sequences, types, grades }) {
   viewer.box.addEventListener("webglcontextlost", () => cannotDraw("the graphics were lost"), true);
 }
 
-/** Offer a text of this computer that the server does not have. */
-function offerCopy(item, report) {
-  const kept = keptCopy(item);
+/** Offer the newest text of this computer that the form has not; it is kept until the reader has chosen. */
+function offerCopy(item) {
+  const shown = form.report;
+  const others = copies(item).filter((copy) => copy.place !== draft.place);
+  for (const copy of others) if (same(shown, copy.report)) drop(copy.place);
+  const kept = others.find((copy) => !same(shown, copy.report));
   find("#offer").hidden = true;
-  if (!kept || same(report, kept.report)) return dropCopy(item);
+  if (!kept) return;
+  const choose = (used) => {
+    if (used) {
+      if (!same(shown, form.report)) keep(place(item), form.report); // typed meanwhile: offered in turn
+      draft.change((form.report = kept.report));
+    }
+    drop(kept.place);
+    offerCopy(item);
+  };
   const time = new Date(kept.at).toLocaleTimeString("en-GB");
-  const use = () => draft.change((form.report = kept.report));
-  offer("#offer", `This computer has a text of ${time} that was not saved.`, kept.report, use, () => dropCopy(item));
+  const words = `This computer has a text of ${time} that was not saved.`;
+  offer("#offer", words, kept.report, () => choose(true), () => choose(false));
 }
 
 /** Offer the text that another page has saved since this one began; the one of this page stays in the form. */
 function offerNewer() {
   const { item, newer } = draft;
   const use = () => {
-    draft.stop();
+    draft.forget();
     goOn(item, newer);
   };
   say("not saved: choose which text to go on with; a copy is kept on this computer", false);

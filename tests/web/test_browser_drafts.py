@@ -168,3 +168,26 @@ def test_a_tab_that_saves_leaves_what_another_could_not(browser: Browser, tmp_pa
         expect(desk["#saved"]).to_have_text(SAVED)
         assert draft_of(folder, item) == Draft("of this tab")
         assert desk.page.evaluate("Object.keys(localStorage)") == []
+
+
+def test_who_types_without_a_pause_is_saved_all_the_same(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    item = make_study(folder, tmp_path / "key", cases=CASES[:2]).readers[0].items[0].id
+    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
+        desk.sign_in("R1")
+        desk.wait_for_images()
+        with desk.page.expect_response("**/report", timeout=10_000) as saved:
+            desk.page.evaluate("""() => {
+              const type = () => {
+                const findings = document.querySelector("#findings");
+                findings.value += "x";
+                findings.dispatchEvent(new Event("input", { bubbles: true }));
+              };
+              type();
+              window.typing = setInterval(type, 300);
+            }""")
+        desk.page.evaluate("clearInterval(typing)")
+        typed = len(desk["#findings"].input_value())
+        assert 1 < len(saved.value.request.post_data_json["findings"]) <= typed
+        expect(desk["#saved"]).to_have_text(SAVED)
+        assert draft_of(folder, item) == Draft("x" * typed)

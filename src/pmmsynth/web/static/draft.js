@@ -1,9 +1,11 @@
-// Keeping what a reader types: on the server one second after the last key, and on this computer until that is done.
+// Keeping what a reader types: on the server one second after the last key, or five after the first for who types on, and
+// on this computer until that is done.
 
 import { copies, drop, keep, place } from "./copies.js";
 import { call, Refused } from "./server.js";
 
 const AFTER_TYPING = 1000;
+const AFTER_FIRST = 5000;
 const AGAIN = 3000;
 
 /** The report the server has, and its revision. Raises Refused. */
@@ -31,6 +33,7 @@ export class Draft {
     this.newer = null;
     this.waiting = null; // what the server has not confirmed
     this.unanswered = new Set(); // of that, what was sent: it may have it all the same
+    this.due = null; // when what was typed first of that is to be sent, however long the typing goes on
     this.timer = 0;
     this.sending = null;
   }
@@ -44,7 +47,9 @@ export class Draft {
     keep(this.place, report);
     if (this.newer) return;
     this.say("not saved yet", true);
-    this.later(AFTER_TYPING);
+    const now = performance.now();
+    this.due ??= now + AFTER_FIRST;
+    this.later(Math.min(AFTER_TYPING, this.due - now));
   }
 
   /** Save now what is not saved. */
@@ -88,6 +93,7 @@ export class Draft {
 
   async send() {
     const report = this.waiting;
+    this.due = null;
     try {
       await this.put(report);
     } catch (error) {

@@ -191,3 +191,32 @@ def test_who_types_without_a_pause_is_saved_all_the_same(browser: Browser, tmp_p
         assert 1 < len(saved.value.request.post_data_json["findings"]) <= typed
         expect(desk["#saved"]).to_have_text(SAVED)
         assert draft_of(folder, item) == Draft("x" * typed)
+
+
+def test_an_offered_text_is_scrolled_by_keys(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    make_study(folder, tmp_path / "key", cases=CASES[:2])
+    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
+        desk.sign_in("R1")
+        desk.wait_for_images()
+        desk.page.on("dialog", lambda dialog: dialog.accept())
+
+        def save_nothing(route: Route) -> None:
+            if route.request.method == "PUT":
+                route.abort()
+            else:
+                route.continue_()
+
+        desk.page.route("**/report", save_nothing)
+        with desk.expecting("ERR_FAILED"):
+            desk.page.fill("#findings", "A line.\n" * 40)
+            expect(desk["#saved"]).to_contain_text("not saved, trying again")
+            desk.page.reload()
+            desk.wait_for_images()
+        expect(desk["#offer pre"]).to_contain_text("A line.")
+        desk["#offer pre"].focus()
+        desk.press("PageDown")
+        desk.page.wait_for_function("document.querySelector('#offer pre').scrollTop > 50")
+        expect(desk["figure .slice"].first).to_have_text("Slice 4 of 6")
+        desk.press("Escape", "PageDown")
+        expect(desk["figure .slice"].first).to_have_text("Slice 1 of 6")

@@ -246,7 +246,7 @@ function uncover() {
 
 function press(event) {
   if (event.target.closest("dialog")) return;
-  if (event.target.closest("input, textarea, select")) {
+  if (event.target.closest("input, textarea, select, pre")) { // a text that is offered has the arrow keys to itself
     if (event.key === "Escape" && !work.hidden) find("#views").focus();
     return;
   }

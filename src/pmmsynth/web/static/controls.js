@@ -7,7 +7,6 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowD
 export class Controls {
   constructor(viewer) {
     this.viewer = viewer;
-    this.begun = null; // the first end of a distance set by key
     this.buttons = Object.fromEntries(
       ["plane", "measure", "unmeasure", "crosshair", "reset", "reading"].map((id) => [id, document.getElementById(id)]),
     );
@@ -32,7 +31,7 @@ export class Controls {
 
   measure(on) {
     this.measuring = on;
-    this.begun = null;
+    this.viewer.cancel();
     this.buttons.measure.setAttribute("aria-pressed", on);
     this.viewer.box.classList.toggle("measuring", on);
     this.say(on ? "Draw from end to end, or press Enter at each end." : "");
@@ -40,9 +39,8 @@ export class Controls {
   }
 
   unmeasure() {
-    for (const view of this.viewer.views) view.lengths = [];
+    this.viewer.unmeasure();
     this.say("");
-    this.viewer.draw();
   }
 
   toggleCrosshair() {
@@ -85,27 +83,19 @@ export class Controls {
 
   /** Set one end of a distance at the crosshair. */
   mark() {
-    const { active, at } = this.viewer;
-    if (this.begun) this.finish(this.begun, active);
-    else this.begin(active, at);
-    this.viewer.draw();
+    const { begun, active, at } = this.viewer;
+    if (begun) this.finish();
+    else this.viewer.begin(active, at);
   }
 
   stepTo(right, up) {
     this.viewer.step(right, up);
-    if (this.begun) this.begun.to = this.viewer.at;
+    this.viewer.stretch(this.viewer.at);
   }
 
-  begin(view, at) {
-    this.begun = { from: at, to: at, axis: this.viewer.axis };
-    view.lengths.push(this.begun);
-  }
-
-  finish(length, view) {
-    this.begun = null;
-    const words = `${view.name} ${view.distance(length.from, length.to).toFixed(1)} mm`;
-    this.say(words);
-    this.viewer.tell("measure", words);
+  finish() {
+    const words = this.viewer.finish();
+    if (words) this.say(words);
   }
 
   say(words) {
@@ -127,18 +117,18 @@ export class Controls {
       if (!this.viewer.counts) return;
       this.viewer.box.focus();
       this.viewer.activate(view);
-      const drag = this.dragOf(event, view);
+      const { drag, release } = this.dragOf(event, view);
       drag(event);
       figure.setPointerCapture(event.pointerId);
       figure.onpointermove = drag;
       figure.onpointerup = figure.onpointercancel = () => {
         figure.onpointermove = figure.onpointerup = figure.onpointercancel = null;
-        if (this.begun) this.released(view);
+        release?.();
       };
     });
   }
 
-  /** What moving the mouse does, by the button that is down. */
+  /** What moving the mouse does, and letting go, by the button that is down. */
   dragOf(event, view) {
     const { viewer } = this;
     let [x, y] = [event.clientX, event.clientY];
@@ -148,33 +138,35 @@ export class Controls {
       return by;
     };
     if (event.button === 2) {
-      return (next) => {
-        const [right, down] = moved(next);
-        if (right || down) viewer.windowBy(right / 250, -down / 250);
+      return {
+        drag: (next) => {
+          const [right, down] = moved(next);
+          if (right || down) viewer.windowBy(right / 250, -down / 250);
+        },
       };
     }
-    if (event.button === 1 || event.shiftKey) return (next) => viewer.panBy(...moved(next), view);
-    if (this.measuring) {
-      const from = view.under(x, y);
-      if (!from) return () => {};
-      this.begin(view, from.with(viewer.axis, viewer.at[viewer.axis]));
-      return (next) => {
-        const to = view.under(next.clientX, next.clientY);
-        if (to) this.begun.to = to.with(viewer.axis, viewer.at[viewer.axis]);
-        viewer.draw();
-      };
-    }
-    return (next) => {
-      const at = view.under(next.clientX, next.clientY);
-      if (at) viewer.moveTo(at.with(viewer.axis, viewer.at[viewer.axis]));
+    if (event.button === 1 || event.shiftKey) return { drag: (next) => viewer.panBy(...moved(next), view) };
+    const under = (next) => view.under(next.clientX, next.clientY)?.with(viewer.axis, viewer.at[viewer.axis]);
+    if (this.measuring) return this.drawing(view, under(event), under);
+    return {
+      drag: (next) => {
+        const at = under(next);
+        if (at) viewer.moveTo(at);
+      },
     };
   }
 
-  released(view) {
-    const { begun } = this;
-    if (begun.from.some((part, axis) => part !== begun.to[axis])) this.finish(begun, view);
-    else view.lengths.pop();
-    this.begun = null;
-    this.viewer.draw();
+  /** Draw a distance, unless a key or the wheel takes it back or ends it before the mouse does. */
+  drawing(view, from, under) {
+    const { viewer } = this;
+    const begun = from ? viewer.begin(view, from) : null;
+    const going = () => begun && viewer.begun === begun;
+    return {
+      drag: (next) => {
+        const to = going() && under(next);
+        if (to) viewer.stretch(to);
+      },
+      release: () => going() && this.finish(),
+    };
   }
 }

@@ -11,6 +11,7 @@ export class Viewer {
     this.box = box;
     this.tell = tell;
     this.enlarged = null;
+    this.begun = null; // the distance that has no second end yet, and its view
     this.views = sequences.map((name, index) => new View(name, index + 1, box));
     this.active = this.views[0];
     this.due = false;
@@ -34,11 +35,13 @@ export class Viewer {
   /** Forget the images. */
   clear() {
     for (const view of this.views) view.clear();
+    this.begun = null;
     this.counts = null;
   }
 
   /** Middle slice, no zoom, windows as at first. */
   home() {
+    this.cancel();
     this.axis = AXIAL;
     this.at = [0.5, 0.5, 0.5];
     this.pan = [0, 0, 0];
@@ -67,6 +70,7 @@ export class Viewer {
     const [slice, count] = this.slice;
     const next = Math.min(Math.max(slice + steps, 1), count);
     if (next === slice) return;
+    this.cancel();
     this.moveTo(this.at.with(this.axis, (next - 0.5) / count));
     this.tell("scroll", `${["sagittal", "coronal", "axial"][this.axis]} ${next}`);
   }
@@ -80,6 +84,7 @@ export class Viewer {
   }
 
   turn(axis) {
+    this.cancel();
     this.axis = axis;
     this.moveTo(this.at);
   }
@@ -105,6 +110,7 @@ export class Viewer {
   }
 
   activate(view) {
+    if (view !== this.active) this.cancel();
     this.active = view;
     for (const each of this.views) each.mark(each === view);
     this.draw();
@@ -116,6 +122,47 @@ export class Viewer {
     this.box.classList.toggle("single", this.enlarged !== null);
     for (const each of this.views) each.figure.hidden = this.enlarged !== null && each !== this.enlarged;
     if (this.enlarged) this.activate(this.enlarged);
+    this.draw();
+  }
+
+  /** Begin a distance on the slice shown; another slice or another view takes it back. */
+  begin(view, at) {
+    this.cancel();
+    this.begun = { view, from: at, to: at, axis: this.axis };
+    view.lengths.push(this.begun);
+    this.draw();
+    return this.begun;
+  }
+
+  /** Move the second end of the distance begun, if one is. */
+  stretch(to) {
+    if (!this.begun) return;
+    this.begun.to = to;
+    this.draw();
+  }
+
+  /** The distance begun, in words. One without length is taken back, and there are no words. */
+  finish() {
+    const { view, from, to } = this.begun;
+    if (from.every((part, axis) => part === to[axis])) return this.cancel();
+    this.begun = null;
+    const words = `${view.name} ${view.distance(from, to).toFixed(1)} mm`;
+    this.tell("measure", words);
+    return words;
+  }
+
+  /** Take back the distance begun, if one is. */
+  cancel() {
+    if (!this.begun) return;
+    const { begun } = this;
+    begun.view.lengths = begun.view.lengths.filter((length) => length !== begun);
+    this.begun = null;
+    this.draw();
+  }
+
+  unmeasure() {
+    this.begun = null;
+    for (const view of this.views) view.lengths = [];
     this.draw();
   }
 

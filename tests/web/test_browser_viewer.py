@@ -1,0 +1,86 @@
+"""What a reader does with the images: distances begun and never ended, and what the log says of it all."""
+
+import time
+from pathlib import Path
+
+import pytest
+from browser_desk import Desk, a_server
+from playwright.sync_api import Browser, expect
+
+from pmmsynth.study.ledger import Ledger
+from study_phantoms import CASES, make_study
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_distance_is_finished_where_it_was_begun_or_taken_back(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    make_study(folder, tmp_path / "key", cases=CASES[:2])
+    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
+        desk.sign_in("R1")
+        desk.wait_for_images()
+        desk["#views"].focus()
+        for end in ("m", "Escape", "r", "Delete"):
+            desk.press("m", "Enter", "ArrowRight", "ArrowRight")
+            assert drawn(desk) == {"T1": ["4.0 mm"]}
+            desk.press(end)
+            assert drawn(desk) == {}, end
+            desk.press("r")
+
+        desk.press("m", "Enter", "PageDown", "ArrowRight", "Enter", "ArrowRight", "ArrowRight", "Enter")
+        expect(desk["#reading"]).to_have_text("T1 4.0 mm")
+        desk.press("r")
+        assert drawn(desk) == {}, "of another slice"
+
+        desk.press("m", "Enter", "ArrowRight", "2", "Enter", "ArrowRight", "Enter", "2")
+        expect(desk["#reading"]).to_have_text("T2 2.0 mm")
+        assert drawn(desk) == {"T2": ["2.0 mm"]}
+
+        desk.press("1", "1", "Enter", "ArrowRight")
+        assert drawn(desk) == {"T1": ["2.0 mm"], "T2": ["2.0 mm"]}
+        x, y = middle(desk, 2)
+        desk.page.mouse.move(x, y)
+        desk.page.mouse.down(button="right")
+        desk.page.mouse.move(x, y - 20)
+        desk.page.mouse.up(button="right")
+        assert drawn(desk) == {"T2": ["2.0 mm"]}, "another view was taken"
+
+        desk.press("1", "1", "Enter", "ArrowRight", "Delete", "Enter", *["ArrowRight"] * 3, "Enter")
+        expect(desk["#reading"]).to_have_text("T1 6.0 mm")
+        assert drawn(desk) == {"T1": ["6.0 mm"]}
+
+        x, y = middle(desk, 1)
+        for end in ("m", "Escape"):
+            desk.page.mouse.move(x, y)
+            desk.page.mouse.down()
+            desk.page.mouse.move(x + 20, y)
+            desk.press(end)
+            desk.page.mouse.move(x + 40, y)
+            desk.page.mouse.up()
+            assert drawn(desk) == {"T1": ["6.0 mm"]}, "the mouse goes on after the key"
+            desk.press("m")
+        assert noted(folder, "measure", 3) == ["T1 4.0 mm", "T2 2.0 mm", "T1 6.0 mm"]
+
+
+def drawn(desk: Desk) -> dict[str, list[str]]:
+    """The distances on the slice shown, by view."""
+    desk.settle()
+    figures = desk["figure"].all()
+    texts = {figure.get_attribute("aria-label"): figure.locator("text").all_text_contents() for figure in figures}
+    return {name: found for name, found in texts.items() if found}
+
+
+def middle(desk: Desk, number: int) -> tuple[float, float]:
+    box = desk["figure"].nth(number - 1).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def noted(folder: Path, action: str, count: int) -> list[str]:
+    """What the log says of an action, as soon as it has so many lines of it."""
+    until = time.monotonic() + 60
+    with Ledger(folder) as ledger:
+        while True:
+            found = [line.detail for line in ledger.audit() if line.action == action]
+            if len(found) >= count or time.monotonic() > until:
+                return found
+            time.sleep(0.2)

@@ -1,5 +1,6 @@
 """What a reader does with the images: distances begun and never ended, and what the log says of it all."""
 
+import re
 import time
 from pathlib import Path
 
@@ -60,6 +61,28 @@ def test_a_distance_is_finished_where_it_was_begun_or_taken_back(browser: Browse
             assert drawn(desk) == {"T1": ["6.0 mm"]}, "the mouse goes on after the key"
             desk.press("m")
         assert noted(folder, "measure", 3) == ["T1 4.0 mm", "T2 2.0 mm", "T1 6.0 mm"]
+
+
+def test_the_log_says_what_is_done_with_the_viewer(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    make_study(folder, tmp_path / "key", cases=CASES[:2])
+    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
+        desk.sign_in("R1")
+        desk.wait_for_images()
+        desk["#views"].focus()
+        desk.press("2", "+", "+", "Control+ArrowRight", "m", "ArrowRight", "ArrowUp", "Delete", "x")
+        assert noted(folder, "crosshair", 1) == ["hidden"]
+        desk.press("r")
+        assert noted(folder, "reset", 1) == [""], "none as the images were shown"
+        desk.page.select_option("#plane", label="coronal")
+        assert noted(folder, "plane", 1) == ["coronal"]
+        desk.press("Escape", "Escape")
+        assert noted(folder, "enlarge", 2) == ["T2", "none"]
+        assert noted(folder, "zoom", 1) == ["1.56"], "the last state alone"
+        assert noted(folder, "point", 1) == ["45.8 54.2 58.3 %"]
+        assert noted(folder, "unmeasure", 1) == [""]
+        (pan,) = noted(folder, "pan", 1)
+        assert re.fullmatch(r"-[1-9]\d* 0 0 mm|[1-9]\d* 0 0 mm", pan)
 
 
 def drawn(desk: Desk) -> dict[str, list[str]]:

@@ -194,6 +194,8 @@ def test_the_log_has_every_action(served: Served) -> None:
     client.get(f"/api/items/{item}/T1.nii")
     client.put(f"/api/items/{item}/report", json=REPORT)
     viewed = {"pause": "", "resume": "", "window": "T1 300 150", "scroll": "5", "measure": "9 mm"}
+    viewed |= {"plane": "coronal", "zoom": "1.25", "pan": "4 0 -2 mm", "point": "45.8 54.2 58.3 %"}
+    viewed |= {"crosshair": "hidden", "enlarge": "T2", "reset": "", "unmeasure": ""}
     for action, detail in viewed.items():
         answer = client.post("/api/actions", json={"action": action, "detail": detail})
         assert (answer.status_code, answer.content) == (204, b"")
@@ -208,11 +210,7 @@ def test_the_log_has_every_action(served: Served) -> None:
         ("R1", "open", item, ""),
         ("R1", "image", item, "T1"),
         ("R1", "save", item, ""),
-        ("R1", "pause", item, ""),
-        ("R1", "resume", item, ""),
-        ("R1", "window", item, "T1 300 150"),
-        ("R1", "scroll", item, "5"),
-        ("R1", "measure", item, "9 mm"),
+        *(("R1", action, item, detail) for action, detail in viewed.items()),
         ("R1", "submit", item, ""),
         ("R1", "sign out", "", ""),
         ("organiser", "sign in", "", ""),

@@ -38,7 +38,21 @@ class Viewed(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    action: Literal["pause", "resume", "window", "scroll", "measure"]
+    action: Literal[
+        "pause",
+        "resume",
+        "window",
+        "scroll",
+        "plane",
+        "zoom",
+        "pan",
+        "point",
+        "crosshair",
+        "enlarge",
+        "reset",
+        "measure",
+        "unmeasure",
+    ]
     detail: Annotated[str, Field(max_length=500)] = ""
 
 

@@ -21,8 +21,13 @@ export class Controls {
     viewer.box.addEventListener("auxclick", (event) => event.preventDefault());
   }
 
-  /** As for a patient not yet seen. */
   reset() {
+    this.start();
+    this.viewer.tell("reset", "");
+  }
+
+  /** As for a patient not yet seen. */
+  start() {
     this.viewer.home();
     this.buttons.plane.value = AXIAL;
     this.buttons.crosshair.setAttribute("aria-pressed", "true");
@@ -44,9 +49,8 @@ export class Controls {
   }
 
   toggleCrosshair() {
-    this.viewer.crosshair = !this.viewer.crosshair;
+    this.viewer.toggleCrosshair();
     this.buttons.crosshair.setAttribute("aria-pressed", this.viewer.crosshair);
-    this.viewer.draw();
   }
 
   /** A key pressed outside fields; true if it is one of ours. */
@@ -145,13 +149,20 @@ export class Controls {
         },
       };
     }
-    if (event.button === 1 || event.shiftKey) return { drag: (next) => viewer.panBy(...moved(next), view) };
+    if (event.button === 1 || event.shiftKey) {
+      return {
+        drag: (next) => {
+          const [right, down] = moved(next);
+          if (right || down) viewer.panBy(right, down, view);
+        },
+      };
+    }
     const under = (next) => view.under(next.clientX, next.clientY)?.with(viewer.axis, viewer.at[viewer.axis]);
     if (this.measuring) return this.drawing(view, under(event), under);
     return {
       drag: (next) => {
         const at = under(next);
-        if (at) viewer.moveTo(at);
+        if (at) viewer.point(at);
       },
     };
   }

@@ -86,7 +86,7 @@ async function showImages(item, sequences) {
   message.hidden = true;
   work.hidden = false;
   await viewer.show(files);
-  controls.reset();
+  controls.start();
 }
 
 function cannotDraw(cause) {
@@ -149,12 +149,13 @@ function offer(box, words, report, use, drop) {
   };
 }
 
-/** Note a measurement at once, other changes of the views when the hand rests. */
+/** Note a measurement and what came before it at once, other changes of the views when the hand rests. */
 function viewed(action, detail) {
-  if (action === "measure") return note(action, detail);
+  resting.delete(action); // the last in line
   resting.set(action, detail);
   clearTimeout(rest);
-  rest = setTimeout(rested, LATER);
+  if (action === "measure") rested();
+  else rest = setTimeout(rested, LATER);
 }
 
 function rested() {

@@ -3,6 +3,7 @@
 import { View } from "./view.js";
 
 export const AXIAL = 2;
+const PLANES = ["sagittal", "coronal", "axial"];
 const MOST_ZOOM = 12;
 
 export class Viewer {
@@ -28,7 +29,7 @@ export class Viewer {
   async show(files) {
     for (const view of this.views) await view.show(files.get(view.name));
     this.counts = this.views[0].counts;
-    this.enlarge(null);
+    this.alone(null);
     this.home();
   }
 
@@ -72,7 +73,7 @@ export class Viewer {
     if (next === slice) return;
     this.cancel();
     this.moveTo(this.at.with(this.axis, (next - 0.5) / count));
-    this.tell("scroll", `${["sagittal", "coronal", "axial"][this.axis]} ${next}`);
+    this.tell("scroll", `${PLANES[this.axis]} ${next}`);
   }
 
   /** Move the crosshair within the slice, by voxels to the right and up on the screen. */
@@ -80,19 +81,33 @@ export class Viewer {
     const [across, along] = [0, 1, 2].filter((axis) => axis !== this.axis);
     const mirrored = across === 0 ? -right : right; // the patient's left is on the right
     const at = this.at.with(across, this.at[across] + mirrored / this.counts[across]);
-    this.moveTo(at.with(along, at[along] + up / this.counts[along]));
+    this.point(at.with(along, at[along] + up / this.counts[along]));
+  }
+
+  /** Move the crosshair, as the reader asks. */
+  point(at) {
+    this.moveTo(at);
+    this.tell("point", `${this.at.map((part) => (100 * part).toFixed(1)).join(" ")} %`);
+  }
+
+  toggleCrosshair() {
+    this.crosshair = !this.crosshair;
+    this.draw();
+    this.tell("crosshair", this.crosshair ? "shown" : "hidden");
   }
 
   turn(axis) {
     this.cancel();
     this.axis = axis;
     this.moveTo(this.at);
+    this.tell("plane", PLANES[axis]);
   }
 
   zoomBy(factor) {
     this.zoom = Math.min(Math.max(this.zoom * factor, 1), MOST_ZOOM);
     if (this.zoom === 1) this.pan = [0, 0, 0];
     this.draw();
+    this.tell("zoom", this.zoom.toFixed(2));
   }
 
   /** Move the images by pixels of a view. */
@@ -100,6 +115,7 @@ export class Viewer {
     const moved = view.millimetres(right, down);
     this.pan = this.pan.map((part, axis) => part + this.zoom * moved[axis]);
     this.draw();
+    this.tell("pan", `${this.pan.map(Math.round).join(" ")} mm`);
   }
 
   /** Change the window of the active view by parts of its first width. */
@@ -118,7 +134,12 @@ export class Viewer {
 
   /** Show one view alone; null or the same again shows all. */
   enlarge(view) {
-    this.enlarged = view === this.enlarged ? null : view;
+    this.alone(view === this.enlarged ? null : view);
+    this.tell("enlarge", this.enlarged?.name ?? "none");
+  }
+
+  alone(view) {
+    this.enlarged = view;
     this.box.classList.toggle("single", this.enlarged !== null);
     for (const each of this.views) each.figure.hidden = this.enlarged !== null && each !== this.enlarged;
     if (this.enlarged) this.activate(this.enlarged);
@@ -164,6 +185,7 @@ export class Viewer {
     this.begun = null;
     for (const view of this.views) view.lengths = [];
     this.draw();
+    this.tell("unmeasure", "");
   }
 
   /** Draw with the next frame, once however often it is asked for. */

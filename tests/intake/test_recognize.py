@@ -35,11 +35,37 @@ NAMED = {
     "DTI FA": None,
     "head": None,
 }
+OTHERS = """SWI_Images swi3d_tra | Mag_Images swi3d | Pha_Images swi3d | mIP_Images(SW) | SWIp | MinIP
+TOF_3D_multi-slab | tof_fl3d_tra_p2_multi-slab | 3D_PC_venography | B1_map | 3D_ASL | pCASL_3D | MRA_COW | MRV_2D
+T1_MRA | DSC_ep2d | ep2d_fid_PWI | T1_vibe_DCE | rCBV_map | ep2d_diff_mddw_20_p2_FA | ep2d_diff_mddw_20_p2_ColFA
+ep2d_diff_mddw_20_p2_TENSOR | ep2d_diff_EADC | Exponential Apparent Diffusion Coefficient"""
+"""Names of what is not ours, with `_` and digits where others have spaces."""
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_by_name(name):
     assert recognize(Tags(name))[0] == NAMED[name]
+
+
+@pytest.mark.parametrize("name", OTHERS.replace("\n", " | ").split(" | "))
+def test_other_kinds_are_not_taken_for_t1_by_their_times(name):
+    modality, why = recognize(Tags(name, echo=3, repetition=20, b_values=(0.0, 1000.0)))
+    assert modality is None
+    assert why.endswith(" is not one of the sequences used")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("t1_mpr_ns_sag_p2_iso", "T1"), ("t1_gre_tra", "T1"), ("T1_vibe_FA8", "T1"), ("t1_fl3d FA 15", "T1")],
+)
+def test_names_that_look_like_those_of_other_kinds(name, expected):
+    assert recognize(Tags(name, echo=3, repetition=20))[0] == expected
+
+
+@pytest.mark.parametrize("kind", ["P", "PHASE", "FA", "MNIP", "TENSOR", "EADC", "SWI"])
+def test_image_types_of_other_kinds(kind):
+    tags = Tags("head", kind=("DERIVED", "PRIMARY", kind), echo=3, repetition=20, b_values=(1000.0,))
+    assert recognize(tags) == (None, f"image type {kind} is not one of the sequences used")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +79,8 @@ def test_by_name(name):
         (Tags("AX T1", agent="NONE"), ("T1", "named")),
         (Tags("AX", echo=100, repetition=5000), ("T2", "TE 100, TR 5000, TI 0 ms")),
         (Tags("AX", echo=120, repetition=9000, inversion=2500), ("FLAIR", "TE 120, TR 9000, TI 2500 ms")),
+        (Tags("AX", echo=4, repetition=25), ("T1", "TE 4, TR 25, TI 0 ms")),
+        (Tags("AX", echo=20, repetition=27), (None, "neither name nor TE 20, TR 27, TI 0 ms tell")),
         (Tags("AX", echo=40, repetition=1800), (None, "neither name nor TE 40, TR 1800, TI 0 ms tell")),
         (Tags("REG", kind=("DERIVED", "PRIMARY", "DIFFUSION", "ADC")), ("ADC", "image type ADC")),
         (Tags("x", kind=("ORIGINAL", "TRACEW")), ("DWI", "image type TRACE")),

@@ -4,11 +4,17 @@ import re
 from dataclasses import dataclass
 
 NOT_OURS = re.compile(
-    r"localizer|localiser|scout|survey|three.?plane|3.?plane|calib|field.?map|b0.?map|t1.?map|t2.?map|\bmip\b|\bmpr\b|"
-    r"\bswi\b|swan|t2\s?\*|t2.?star|angio|\btof\b|\bmr[av]\b|perf|\bpwi\b|\bdsc\b|\bdce\b|\basl\b|bold|fmri|resting|"
-    r"spectro|\bsvs\b|\bcsi\b|\bmtt\b|\bcb[fv]\b|\bttp\b|\btmax\b|\bfa\b|colou?r.?fa|\beadc\b|exp.{0,10}adc|phase"
+    r"localizer|localiser|scout|survey|three.?plane|3.?plane|calib|field.?map|b[01].?map|t1.?map|t2.?map|\bmpr\b|"
+    r"swan|t2\s?\*|t2.?star|angio|venogra|venc|perf|bold|fmri|resting|spectro|phase|tensor|"
+    r"exponential|exp.{0,10}adc|col(ou?r)?.?fa|(mag|pha|real|imag).?images|"
+    r"(?<![a-z])(m(in|n)?ip|swip?|tof|(ce)?mr[av]|pca|pwi|dsc|dce|(pc|p|c)?asl|svs|csi|mtt|r?cb[fv]|ttp|tmax|eadc|pha)"
+    r"(?![a-z])|(?<![a-z])fa(?![a-z]|.?\d)"
 )
-"""Series of other kinds, and maps made from ours."""
+"""Series of other kinds, and maps made from ours; `_` and digits end a word (`swi3d_tra`), and FA 8 is an angle."""
+OTHER_KINDS = frozenset(
+    ("P", "PHASE", "PHASE MAP", "SWI", "MIP", "MNIP", "FA", "TENSOR", "EADC", "PERFUSION", "T1 MAP", "T2 MAP")
+)
+"""Image types of the same."""
 CONTRAST = re.compile(
     r"(?<![a-z])(c\+|ce|gd|gad[a-z]*|post|contrast|contraste|km|kontrast|inj[a-z]*)(?![a-z])|\+\s?(c|gd|gad|km)"
 )
@@ -57,6 +63,8 @@ def recognize(tags: Tags) -> tuple[str | None, str]:
     kinds = {kind.upper() for kind in tags.kind}
     if found := NOT_OURS.search(text):
         return None, f"{found[0]!r} is not one of the sequences used"
+    if others := sorted(kinds & OTHER_KINDS):
+        return None, f"image type {others[0]} is not one of the sequences used"
     if "ADC" in kinds:
         return "ADC", "image type ADC"
     if kinds & {"TRACEW", "TRACE"}:
@@ -78,7 +86,8 @@ def by_times(tags: Tags) -> str | None:
         return None
     if tags.echo >= 60 and tags.inversion >= 1600:
         return "FLAIR"
-    if tags.echo <= 30 and (tags.repetition <= 1300 or 300 <= tags.inversion <= 1500):
+    longest = 30 if tags.repetition >= 300 else 10  # a short TR is of a gradient echo: at TE 20 it shows T2*
+    if tags.echo <= longest and (tags.repetition <= 1300 or 300 <= tags.inversion <= 1500):
         return "T1"
     return "T2" if tags.echo >= 60 and tags.repetition >= 2000 and not tags.inversion else None
 

@@ -110,6 +110,17 @@ def test_several_series_of_one_sequence_are_runs_and_the_choice_is_told(tmp_path
     assert case.remarks == (f"T1: {case.id}_run-1_T1w.nii.gz taken, left {case.id}_run-2_T1w.nii.gz",)
 
 
+def test_a_series_whose_times_speak_against_its_name_is_the_last_run(tmp_path):
+    times = {2: (120, 9000, 2500), 7: (100, 5000, 0)}
+    for number, (echo, repetition, inversion) in times.items():
+        tags = {"EchoTime": echo, "RepetitionTime": repetition, "InversionTime": inversion}
+        write_classic(tmp_path / "in", voxels(seed=number), "AX T2", number=number, **tags)
+    _, cases = converted(tmp_path / "in", tmp_path / "out")
+    (case,) = cases.values()
+    assert case.images["T2"].name == f"{case.id}_run-1_T2w.nii.gz"
+    assert_same_place(case.images["T2"], voxels(seed=7))
+
+
 def test_two_studies_of_a_patient_are_two_sessions_and_copies_count_once(tmp_path):
     write_classic(tmp_path / "in/a", voxels(), "T1", study="1.2.3")
     write_classic(tmp_path / "in/b", voxels(), "T1", study="1.2.4")

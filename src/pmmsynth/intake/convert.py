@@ -70,7 +70,8 @@ def convert(
     """Write every recognized series below `root` as NIfTI with a sidecar into the BIDS tree `out`.
 
     Patients and studies get labels made of digests of their identifiers; nothing that names them is written. Several
-    series of one sequence become run-1, run-2, ... in the order of their numbers. Raw diffusion becomes its trace image
+    series of one sequence become run-1, run-2, ... in the order of their numbers, after them those whose times speak
+    against their name. Raw diffusion becomes its trace image
     and ADC, unless the scanner's own are there. What was made from the same files is left as it is.
 
     Args:
@@ -126,7 +127,7 @@ def studies_under(root: Path) -> tuple[list[Study], list[Path]]:
 
 
 def usable(study: Sequence[Series]) -> tuple[list[Series], list[str]]:
-    """The series of a study to convert, and what to say of the others of ours.
+    """The series of a study to convert, those without a remark first, and what to say of the others of ours.
 
     Raises:
         BadInput: If identifiers are those of two patients.
@@ -145,7 +146,7 @@ def usable(study: Sequence[Series]) -> tuple[list[Series], list[str]]:
             chosen.append(series)
             if series.remark:
                 remarks.append(f"series {series.number}: {series.remark}")
-    return chosen, remarks
+    return sorted(chosen, key=lambda series: series.remark is not None), remarks
 
 
 def _convert_study(study: Study, *, out: Path, overwrite: bool) -> Converted:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 NOT_OURS = re.compile(
     r"localizer|localiser|scout|survey|three.?plane|3.?plane|calib|field.?map|b[01].?map|t1.?map|t2.?map|\bmpr\b|"
-    r"swan|t2\s?\*|t2.?star|angio|venogra|venc|perf|bold|fmri|resting|spectro|phase|tensor|"
+    r"swan|t2\s?\*|t2.?star|t2.{0,12}(ffe|fl[23]d|gre(?![a-z]))|angio|venogra|venc|perf|bold|fmri|resting|spectro|phase|tensor|"
     r"exponential|exp.{0,10}adc|col(ou?r)?.?fa|(mag|pha|real|imag).?images|"
-    r"(?<![a-z])(m(in|n)?ip|swip?|tof|(ce)?mr[av]|pca|pwi|dsc|dce|(pc|p|c)?asl|svs|csi|mtt|r?cb[fv]|ttp|tmax|eadc|pha)"
+    r"(?<![a-z])(m(in|n)?ip|swip?|tof|(ce)?mr[av]|pca|pwi|dsc|dce|(pc|p|c)?asl|svs|csi|mtt|r?cb[fv]|ttp|tmax|eadc|pha|ha?emo)"
     r"(?![a-z])|(?<![a-z])fa(?![a-z]|.?\d)"
 )
 """Series of other kinds, and maps made from ours; `_` and digits end a word (`swi3d_tra`), and FA 8 is an angle."""
@@ -21,12 +21,14 @@ CONTRAST = re.compile(
 NO_CONTRAST = re.compile(r"(?<![a-z])(pre|without|w/?o|non|no|nativ|ohne|sans|sin)(?![a-z])")
 NAMES = (
     ("ADC", re.compile(r"(?<![a-z])adc(?![a-z])|apparent.diffusion")),
+    ("T1", re.compile(r"t1((?!t2).){0,8}(flair|dark.?fluid|tirm)")),
     ("FLAIR", re.compile(r"flair|dark.?fluid|tirm")),
     ("DWI", re.compile(r"(?<![a-z])(dwi|dti|diff[a-z]*|trace[a-z]*|b\s?=?\s?[1-3]000)(?![a-z])")),
     ("T1", re.compile(r"(?<![a-z])t1|mp.?rage|spgr|bravo")),
     ("T2", re.compile(r"(?<![a-z])[ast]?t2")),
 )
-"""In the order they are looked for: a FLAIR may be called T2 FLAIR, a map of a diffusion series names both."""
+"""In the order they are looked for: a FLAIR may be called T2 FLAIR, a map of a diffusion series names both. T1 FLAIR is
+T1-weighted, and only its fluid nulled."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,13 @@ OTHER_KINDS = frozenset(
 )
 """Image types of the same."""
 CONTRAST = re.compile(
-    r"(?<![a-z])(c\+|ce|gd|gad[a-z]*|post|contrast|contraste|km|kontrast|inj[a-z]*)(?![a-z])|\+\s?(c|gd|gad|km)"
+    r"(?<![a-z])(c\+|ce|gd|gad[a-z]*|post(?!.?(op|fossa))|contraste?|km|kontrast[a-z]*|inj[a-z]*)(?![a-z])|"
+    r"\+\s?(c|gd|gad|km)(?![a-z])"
 )
-NO_CONTRAST = re.compile(r"(?<![a-z])(pre|without|w/?o|non|no|nativ|ohne|sans|sin)(?![a-z])")
+WITHOUT = r"pre|without|w/?o|non|no|nativ|ohne|sans|sin"
+NO_CONTRAST = re.compile(rf"(?<![a-z])({WITHOUT})[\s_.-]*(i\.?v\.?[\s_.-]*)?({CONTRAST.pattern})")
+"""The negation of a word for contrast stands right before it: NO FS and pre-op are of other things."""
+NO_AGENT = re.compile(rf"{WITHOUT}|none")
 NAMES = (
     ("ADC", re.compile(r"(?<![a-z])adc(?![a-z])|apparent.diffusion")),
     ("T1", re.compile(r"t1((?!t2).){0,8}(flair|dark.?fluid|tirm)")),
@@ -104,9 +108,9 @@ def doubts(tags: Tags, modality: str) -> str | None:
 
 
 def _with_contrast(tags: Tags, text: str, why: str) -> tuple[str, str]:
-    if tags.agent and not NO_CONTRAST.fullmatch(tags.agent.lower()) and tags.agent.lower() != "none":
+    if tags.agent and not NO_AGENT.fullmatch(tags.agent.lower()):
         return "T1C", f"{why}, agent {tags.agent}"
-    if (found := CONTRAST.search(text)) and not NO_CONTRAST.search(text):
+    if found := CONTRAST.search(NO_CONTRAST.sub(" ", text)):
         return "T1C", f"{why}, {found[0]!r}"
     return "T1", why
 

@@ -54,6 +54,7 @@ def test_names_are_bids(case, modality, path):
         (["t1=x/t1.nii.gz"], "Möller", "Mollere6e6d8b2"),
         (["t1=x/sub-01_T1w.nii.gz"], None, "sub-01"),
         (["t1=x/sub-01_ses-02_acq-a_T1w.nii.gz"], None, "sub-01_ses-02"),
+        (["t1=x/sub-01_desc-synthstrip_T1w.nii.gz"], None, "sub-01"),
         (["t1=x/t1.nii.gz"], "sub-09", "09"),
         (["t1=x/t1.nii.gz"], "../../etc", "etc"),
         (["t1=/t1.nii.gz"], None, "unnamed"),

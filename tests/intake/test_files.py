@@ -20,11 +20,15 @@ def found(root: Path) -> list[str]:
 
 
 def test_volumes_come_sorted_without_hidden_and_synthetic_ones(tmp_path):
-    touch(
-        tmp_path, "b/t1.nii", "a/T2.NII.GZ", "a/.t1.nii", ".c/t1.nii", "a/notes.txt", "desc-synth/t1.nii", "b-1/t1.nii"
-    )
+    touch(tmp_path, "b/t1.nii", "a/T2.NII.GZ", "a/.t1.nii", ".c/t1.nii", "a/notes.txt", "b-1/t1.nii")
+    touch(tmp_path, "b/sub-1_desc-synth_T1w.nii.gz", "b/desc-synth.nii", "b/sub-1_ce-gadolinium_desc-synth_T1w.nii")
     (tmp_path / "c/flair.nii.gz").mkdir(parents=True)  # prepare says that it is no file
     assert found(tmp_path) == ["a/T2.NII.GZ", "b/t1.nii", "b-1/t1.nii", "c/flair.nii.gz"]
+
+
+def test_real_scans_whose_description_begins_like_that_of_synthetic_ones(tmp_path):
+    names = [f"desc-synth/sub-1_desc-{tool}_T1w.nii.gz" for tool in ("synthseg", "synthstrip")]
+    assert found(touch(tmp_path, *names)) == names
 
 
 @pytest.mark.parametrize("place", ["", "b", "b/c"])

@@ -20,7 +20,7 @@ from pmmsynth.infer.saved import SavedModel
 from pmmsynth.infer.sidecar import preparation, sidecar
 from pmmsynth.infer.synthesizer import Synthesizer
 from pmmsynth.intake import UNKNOWN
-from pmmsynth.intake.files import SYNTHETIC, check_name
+from pmmsynth.intake.files import check_name, is_synthetic
 from pmmsynth.jobs import Outcome, map_cases
 from pmmsynth.manifest import first_message
 from pmmsynth.modality import parse_modality
@@ -46,7 +46,7 @@ def case_of_inputs(inputs: Iterable[str], subject: str | None = None) -> Case:
             raise UsageError(f"found --input {pair}; expected MODALITY=PATH; write for example --input t1=t1.nii.gz")
         modality = parse_modality(name)
         check_name(Path(path))
-        if SYNTHETIC in Path(path).name:
+        if is_synthetic(Path(path)):
             raise UsageError(
                 f"found a synthetic image given as {modality}, {path}; expected an acquired one; leave it out"
             )

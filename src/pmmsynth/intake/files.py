@@ -8,8 +8,7 @@ from pathlib import Path
 from pmmsynth.errors import BadInput
 from pmmsynth.volume import SUFFIXES
 
-SYNTHETIC = "desc-synth"
-"""Volumes this package wrote; they are never taken for acquired ones."""
+_SYNTHETIC = re.compile(r"(?:^|_)desc-synth(?=[_.]|$)")
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Line breaks and other commands, and what stands for bytes that are not UTF-8."""
 
@@ -43,9 +42,14 @@ def volumes_under(root: Path) -> Iterator[Path]:
         BadInput: For a folder that cannot be read, or a name that cannot be written in a line of UTF-8.
     """
     for path in all_under(root):
-        if path.name.lower().endswith(SUFFIXES) and not any(SYNTHETIC in p for p in path.relative_to(root).parts):
+        if path.name.lower().endswith(SUFFIXES) and not is_synthetic(path):
             check_name(path)
             yield path
+
+
+def is_synthetic(path: Path) -> bool:
+    """Whether the file's name says that this package made it; desc-synthstrip and desc-synthseg are of real scans."""
+    return _SYNTHETIC.search(path.name) is not None
 
 
 def check_name(path: Path) -> None:

@@ -18,10 +18,16 @@ def decayed(b: float) -> list[np.ndarray]:
 
 def test_the_adc_is_that_of_the_mean_over_directions():
     volumes = np.stack([S0 * 0.9, *decayed(1000), S0 * 1.1, *decayed(500)], axis=-1)
-    trace, adc, count = trace_and_adc(volumes, np.array([0, 1000, 1000, 1000, 5, 500, 500, 500.0]))
+    trace, adc, count = trace_and_adc(volumes, np.array([0, 1000, 1000, 1000, 0, 500, 500, 500.0]))
     np.testing.assert_allclose(adc, ADC, rtol=2e-5)
     np.testing.assert_allclose(trace, S0 * np.exp(-1000 * ADC), rtol=1e-5)
     assert count == 3
+
+
+def test_the_least_weighted_volume_may_be_weighted_a_little():
+    low = S0 * np.exp(-50 * ADC)
+    _, adc, _ = trace_and_adc(np.stack([low, *decayed(1000)], axis=-1), np.array([50, 1000, 1000, 1000.0]))
+    np.testing.assert_allclose(adc, ADC, rtol=2e-5)
 
 
 def test_without_an_unweighted_volume_there_is_no_adc():

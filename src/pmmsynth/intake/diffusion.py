@@ -14,10 +14,11 @@ SAME_B = 60.0
 def trace_and_adc(
     volumes: NDArray[np.float32], b_values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, int]:
-    """The trace image at the highest b, and ADC = ln(S0 / Sb) / b.
+    """The trace image at the highest b, and ADC = ln(S0 / Sb) / (b - b0).
 
     Sb is the geometric mean over the directions of the highest shell, so that the ADC is the mean of theirs; S0 the
-    mean of the volumes without weighting. Where either is 0 the ADC is 0.
+    mean of the volumes without weighting, whose mean b is b0 (50 rather than 0 on many scanners).
+    Where either is 0 the ADC is 0.
 
     Args:
         volumes: (x, y, z, volume), 0 or more.
@@ -42,9 +43,11 @@ def trace_and_adc(
     seen = (weighted > 0).all(axis=-1)
     logs = np.log(np.where(weighted > 0, weighted, 1)).mean(axis=-1)
     trace = np.where(seen, np.exp(logs), 0).astype(np.float32)
-    if not (b_values <= B0).any():
+    unweighted = b_values <= B0
+    if not unweighted.any():
         return trace, None, int(shell.sum())
-    without = np.maximum(volumes[..., b_values <= B0], 0).mean(axis=-1)
+    without = np.maximum(volumes[..., unweighted], 0).mean(axis=-1)
     both = seen & (without > 0)
-    adc = np.where(both, (np.log(np.where(both, without, 1)) - logs) / float(b_values[shell].mean()), 0)
+    difference = float(b_values[shell].mean() - b_values[unweighted].mean())
+    adc = np.where(both, (np.log(np.where(both, without, 1)) - logs) / difference, 0)
     return trace, np.maximum(adc, 0).astype(np.float32), int(shell.sum())

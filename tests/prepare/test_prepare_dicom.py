@@ -1,6 +1,7 @@
 """A cohort of DICOM: converted into the store, prepared from there; what changes is done again, what goes is gone."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from dicom_phantoms import SHAPE, affine, write_classic
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput
 from pmmsynth.intake import convert
+from pmmsynth.manifest import Manifest
 from pmmsynth.prepare import prepare
 
 COHORT = """
@@ -54,6 +56,14 @@ def test_dicom_in_prepared_cases_out(cohort, tmp_path):
     before = state(tmp_path / "out")
     assert run(cohort, tmp_path / "out").exit_code == 0
     assert state(tmp_path / "out") == before
+
+
+def test_the_manifest_holds_from_any_folder(cohort, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(cohort, Path("out"))
+    monkeypatch.chdir("/")
+    cases = Manifest.read(tmp_path / "out/manifest.jsonl").cases
+    assert {path.parents[3] for case in cases for path in case.images.values()} == {tmp_path / "out/converted/ward"}
 
 
 def test_a_sequence_or_patient_that_goes_is_gone(cohort, tmp_path):

@@ -132,7 +132,7 @@ def _prepare(
     reporter: Reporter,
 ) -> Outcome[PreparedCase]:
     unconverted = _convert(cohort_path, out, jobs, cluster, overwrite, reporter)
-    cohorts, manifest = read_cohorts(cohort_path, converted=out / CONVERTED)
+    cohorts, manifest = read_cohorts(cohort_path, converted=out.absolute() / CONVERTED)
     _write_tables(out, cohorts, manifest, matrix, inplane_mm)
     settings = {d.name: Settings(matrix, inplane_mm, d.slice_mm, d.scans, tuple(d.accept)) for d in cohorts.datasets}
     _clear(out, manifest, settings)

@@ -70,6 +70,19 @@ def test_brats(tmp_path, naming):
     assert case.lesion == tmp_path / template.format("seg")
 
 
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("brats-gli-00001-000", ("BraTS-GLI-00001", "000")),
+        ("BRATS2021_00001", ("BraTS-GLI-00001", "000")),
+        ("brats19_WashU_S036_1", ("BraTS-WASHU_S036", "1")),
+        ("BraTS19_WASHU_S036_1", ("BraTS-WASHU_S036", "1")),
+    ],
+)
+def test_brats_a_patient_is_one_in_any_spelling(name, patient):
+    assert brats.identity(name) == patient
+
+
 def test_brats_absent_sequences_and_the_odd_name_of_2020(tmp_path):
     touch(tmp_path, "BraTS20_Training_355/BraTS20_Training_355_t1.nii", "BraTS20_Training_355/W39_1998.09.19_Segm.nii")
     touch(tmp_path, "Brats18_CBICA_AAA_1/Brats18_CBICA_AAA_1_flair.nii.gz", "only_mask/seg.nii.gz", "x/._t1.nii.gz")

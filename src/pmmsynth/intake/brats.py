@@ -8,7 +8,7 @@ from pmmsynth.intake.files import enter_once, stem, volumes_under
 from pmmsynth.modality import parse_modality
 
 _NAME = re.compile(r"(?:.*[_-])?(t1n|t1ce|t1c|t1gd|t1|t2w|t2f|t2|flair|segm|seg)", re.IGNORECASE)
-_YEAR_2023 = re.compile(r"(BraTS-[A-Z]+-\d+)-(\d+)", re.IGNORECASE)
+_YEAR_2023 = re.compile(r"BraTS-([A-Z]+-\d+)-(\d+)", re.IGNORECASE)
 _YEAR_2021 = re.compile(r"BraTS2021_(\d+)", re.IGNORECASE)
 _YEAR_2017_TO_2019 = re.compile(r"BraTS1[789]_(.+)_(\d+)", re.IGNORECASE)
 
@@ -55,7 +55,7 @@ def find(root: Path, dataset: str) -> list[Case]:
 
 
 def identity(case: str) -> tuple[str, str | None]:
-    """The patient (the same text in every year's release, where the name tells) and the time point.
+    """The patient (the same text in every year's release and spelling, where the name tells) and the time point.
 
     BraTS2021_00000 became BraTS-GLI-00000-000 in 2023. That 2017-2020 patients are also in 2021, under other
     numbers, no name tells: do not mix those releases without the organisers' mapping.
@@ -65,11 +65,11 @@ def identity(case: str) -> tuple[str, str | None]:
         (('BraTS-TCIA01_201', '1'), ('BraTS-GLI-00000', '000'))
     """
     if match := _YEAR_2023.fullmatch(case):
-        return match[1], match[2]
+        return f"BraTS-{match[1].upper()}", match[2]
     if match := _YEAR_2021.fullmatch(case):
         return f"BraTS-GLI-{match[1]}", "000"
     if match := _YEAR_2017_TO_2019.fullmatch(case):
-        return f"BraTS-{match[1]}", match[2]
+        return f"BraTS-{match[1].upper()}", match[2]
     return case, None
 
 

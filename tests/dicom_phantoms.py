@@ -61,7 +61,7 @@ def write_classic(
         image.ImageType = ["ORIGINAL", "PRIMARY", "M"]
         image.InstanceNumber, image.SliceThickness, image.SpacingBetweenSlices = int(k) + 1, THICKNESS, THICKNESS
         image.ImagePositionPatient, image.ImageOrientationPatient = place(k), list(TURN)
-        image.PixelSpacing, (image.Rows, image.Columns) = list(SPACING), volume.shape[1:]
+        image.PixelSpacing, (image.Rows, image.Columns) = list(SPACING), volume.shape[1:3]
         image.EchoTime, image.RepetitionTime = 10, 500
         for key, value in tags.items():
             setattr(image, key, value)

@@ -197,7 +197,7 @@ def test_cut_pixels_fail_their_study_and_no_other(tmp_path):
     outcome, cases = converted(tmp_path / "in", tmp_path / "out")
     assert outcome.exit_code == 5
     (failure,) = outcome.failures
-    assert "series 9 (T2): dcm2niix makes 0 images" in failure.reason
+    assert "series 9 (T2) left out: dcm2niix makes 0 images" in failure.reason
     assert len(cases) == 1
 
 

@@ -151,35 +151,54 @@ def usable(study: Sequence[Series]) -> tuple[list[Series], list[str]]:
 
 def _convert_study(study: Study, *, out: Path, overwrite: bool) -> Converted:
     chosen, remarks = usable(study.series)
-    if not chosen:
+    new: list[Path] = []
+    kept: list[Path] = []
+    for modality in ordered(s.modality for s in chosen if s.modality):
+        same = [s for s in chosen if s.modality == modality]
+        wants_adc = modality == "DWI" and not any(s.modality == "ADC" for s in chosen)
+        for number, series in enumerate(same, 1):
+            run = f"run-{number}_" if len(same) > 1 else ""
+            names = (modality, "ADC") if wants_adc else (modality,)
+            paths = {name: _target(out, study, name, run) for name in names}
+            try:
+                made, there, said = _convert_series(series, modality, paths, overwrite)
+            except BadInput as error:  # an odd series does not spoil the others
+                reason = f"{error.found}; expected {error.expected}"
+                remarks.append(f"series {series.number} ({modality}) left out: {reason}")
+                continue
+            new += made
+            kept += there
+            remarks += said
+    if not new and not kept:
         reasons = [*remarks, *(f"series {s.number}: {s.why}" for s in study.series if not s.modality)]
         raise BadInput(
             f"{study.name}: no usable sequence among {len(study.series)} series ({'; '.join(reasons)})",
             f"one of {', '.join(KNOWN)}",
             "export the study again; convert by hand what is named otherwise",
         )
-    new: list[Path] = []
-    kept: list[Path] = []
-    for modality in ordered(s.modality for s in chosen if s.modality):
-        same = [s for s in chosen if s.modality == modality]
-        for number, series in enumerate(same, 1):
-            run = f"run-{number}_" if len(same) > 1 else ""
-            target = _target(out, study, modality, run)
-            derived = _target(out, study, "ADC", run)
-            wants_adc = modality == "DWI" and not any(s.modality == "ADC" for s in chosen)
-            digest = _digest(series, wants_adc)
-            if not overwrite and _made_of(target, digest):
-                kept += [path for path in (target, derived) if path == target or (wants_adc and path.is_file())]
-                remarks += _said_then(target)
-                continue
-            images, said = _images(series, modality, wants_adc)
-            said = [f"series {series.number}: {text}" for text in said]
-            remarks += said
-            for name, (image, sidecar) in images.items():  # the series' own image last: it says that all is there
-                path = target if name == modality else derived
-                _write(path, image, sidecar | {"Conversion": _conversion(series, digest, said)})
-                new.append(path)
     return Converted(study.name, tuple(new), tuple(kept), tuple(remarks))
+
+
+def _convert_series(
+    series: Series, modality: str, paths: dict[str, Path], overwrite: bool
+) -> tuple[list[Path], list[Path], list[str]]:
+    """Write the image of a series, and the ADC made with it if `paths` has a place for it.
+
+    Returns:
+        Images written, those that were up to date, and what to know of them.
+
+    Raises:
+        BadInput: If it does not become one image.
+    """
+    wants_adc = len(paths) > 1
+    digest = _digest(series, wants_adc)
+    if not overwrite and _made_of(paths[modality], digest):
+        return [], [path for path in paths.values() if _made_of(path, digest)], _said_then(paths[modality])
+    images, said = _images(series, modality, wants_adc)
+    said = [f"series {series.number}: {text}" for text in said]
+    for name, (image, sidecar) in images.items():  # the series' own image last: it says that all is there
+        _write(paths[name], image, sidecar | {"Conversion": _conversion(series, digest, said)})
+    return [paths[name] for name in images], [], said
 
 
 def _images(
@@ -187,11 +206,13 @@ def _images(
 ) -> tuple[dict[str, tuple[nib.Nifti1Image, dict[str, object]]], list[str]]:
     """The image of a series, after the ADC made with it if that is wanted and can be; and what to know of them."""
     image, sidecar, b_values = _dcm2niix(series)
+    if image.get_data_dtype().fields:
+        raise BadInput("an image in colour", "grey levels", "leave the series out")
     data = np.asarray(image.dataobj, dtype=np.float32)
     if modality != "DWI" or data.ndim == 3:
         if data.ndim != 3:
             raise BadInput(
-                f"series {series.number} ({modality}): {data.ndim}-D, shape {data.shape}",
+                f"{data.ndim}-D, shape {data.shape}",
                 "one volume",
                 "export one volume, or leave the series out",
             )
@@ -199,7 +220,7 @@ def _images(
         return {modality: (image, sidecar)}, []
     if b_values is None or len(b_values) != data.shape[3]:
         raise BadInput(
-            f"series {series.number}: {data.shape[3]} diffusion volumes without b-values",
+            f"{data.shape[3]} diffusion volumes without b-values",
             "a b-value for each",
             "export the trace and ADC images of the scanner",
         )
@@ -232,10 +253,9 @@ def _dcm2niix(series: Series) -> tuple[nib.Nifti1Image, dict[str, object], NDArr
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=AFTER, check=False)
         images = sorted(outside.glob("*.nii"))
         if done.returncode or len(images) != 1:
-            lines = [line for line in (done.stdout + done.stderr).splitlines() if "rror" in line or "arning" in line]
-            reason = " ".join(lines[0].replace(folder, "").split()) if lines else f"exit code {done.returncode}"
+            reason = _reason(done.stdout + done.stderr).replace(folder, "") or f"exit code {done.returncode}"
             raise BadInput(
-                f"series {series.number} ({series.modality}): dcm2niix makes {len(images)} images of it ({reason})",
+                f"dcm2niix makes {len(images)} images of it ({reason})",
                 "one",
                 "export the series again, alone",
             )
@@ -248,6 +268,14 @@ def _dcm2niix(series: Series) -> tuple[nib.Nifti1Image, dict[str, object], NDArr
             {name: said[name] for name in KEPT if name in said},
             np.loadtxt(values, ndmin=1) if values.is_file() else None,
         )
+
+
+def _reason(log: str) -> str:
+    """The line of dcm2niix that says why: its first warnings are of what any series may lack."""
+    for sign in ("rror", "not stacked", "arning"):
+        if lines := [line for line in log.splitlines() if sign in line]:
+            return " ".join(lines[-1].partition(". Use ")[0].split())
+    return ""
 
 
 def _target(out: Path, study: Study, modality: str, run: str) -> Path:

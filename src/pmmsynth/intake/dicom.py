@@ -31,7 +31,7 @@ WANTED: list[str] = [
     *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality", "ImageType"),
     *("EchoTime", "RepetitionTime", "InversionTime", "ContrastBolusAgent", "DiffusionBValue", "ImagePositionPatient"),
     *("ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SharedFunctionalGroupsSequence"),
-    "PerFrameFunctionalGroupsSequence",
+    *("PerFrameFunctionalGroupsSequence", "SamplesPerPixel"),
 ]
 IDENTIFIERS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 B_VALUES = ((0x0018, 0x9087), (0x2001, 0x1003), (0x0043, 0x1039), (0x0019, 0x100C))
@@ -267,6 +267,7 @@ def _tags(header: pydicom.Dataset, frames: tuple[Frame, ...]) -> Tags:
         repetition=number("RepetitionTime", "RepetitionTime", "MRTimingAndRelatedParametersSequence"),
         inversion=number("InversionTime", "InversionTimes", "MRModifierSequence"),
         agent=str(header.get("ContrastBolusAgent") or ""),
+        in_colour=(header.get("SamplesPerPixel") or 1) > 1,
         b_values=tuple(sorted({f.b_value for f in frames if f.b_value is not None})),
     )
 

@@ -45,6 +45,7 @@ class Tags:
         echo, repetition, inversion: TE, TR, TI.
         agent: Of contrast.
         b_values: Different ones of the series, in s/mm2, rising.
+        in_colour: As a map of directions is.
     """
 
     description: str
@@ -54,6 +55,7 @@ class Tags:
     inversion: float = 0.0
     agent: str = ""
     b_values: tuple[float, ...] = ()
+    in_colour: bool = False
 
 
 def recognize(tags: Tags) -> tuple[str | None, str]:
@@ -67,6 +69,8 @@ def recognize(tags: Tags) -> tuple[str | None, str]:
     """
     text = tags.description.lower()
     kinds = {kind.upper() for kind in tags.kind}
+    if tags.in_colour:
+        return None, "an image in colour"
     if found := NOT_OURS.search(text):
         return None, f"{found[0]!r} is not one of the sequences used"
     if others := sorted(kinds & OTHER_KINDS):

@@ -1,0 +1,70 @@
+"""What `convert` makes of a study with an odd series in it, and of one converted before."""
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from dicom_phantoms import voxels, write_classic
+from pmmsynth.console import Reporter
+from pmmsynth.intake import bids, convert
+
+QUIET = Reporter(quiet=True)
+
+
+def remarks(root: Path, out: Path) -> tuple[str, ...]:
+    (study,) = convert(root, out, reporter=QUIET).results
+    return study.remarks
+
+
+def images(out: Path) -> list[str]:
+    return [path.name.split("_", 2)[2] for path in sorted(out.rglob("*.nii.gz"))]
+
+
+def of_two_echoes(folder):
+    for echo, time in ((1, 20), (2, 90)):
+        write_classic(folder / str(echo), voxels(), "PD+T2", number=9, EchoTime=time, EchoNumbers=echo)
+
+
+def cut(folder):
+    path = write_classic(folder, voxels(), "T2", number=9)[3]
+    path.write_bytes(path.read_bytes()[:-700])
+
+
+def four_dimensional(folder):
+    for part in (1, 2):
+        write_classic(folder / str(part), voxels(), "T2", number=9, AcquisitionNumber=part)
+    for number, path in enumerate(sorted(folder.rglob("*.dcm"))):
+        image = pydicom.dcmread(path)
+        image.InstanceNumber = number + 1
+        image.save_as(path)
+
+
+ODD = {
+    of_two_echoes: "dcm2niix makes 2 images of it (Slices not stacked: echo varies (TE 90, 20; echo 2, 1)); "
+    "expected one",
+    cut: "dcm2niix makes 0 images of it (Warning: File not large enough to store image data: /in/000003.dcm); "
+    "expected one",
+    four_dimensional: "4-D, shape (32, 40, 12, 2); expected one volume",
+}
+
+
+@pytest.mark.parametrize("make", ODD)
+def test_an_odd_series_is_left_out_with_what_matters_and_the_others_done(tmp_path, make):
+    write_classic(tmp_path / "in/good", voxels(), "T1", number=1)
+    make(tmp_path / "in/odd")
+    assert remarks(tmp_path / "in", tmp_path / "out")[-1] == f"series 9 (T2) left out: {ODD[make]}"
+    assert images(tmp_path / "out") == ["T1w.nii.gz"]
+
+
+def test_colour_is_no_sequence(tmp_path):
+    write_classic(tmp_path / "in/good", voxels(), "T1", number=1)
+    volume = np.random.default_rng(0).integers(0, 255, (12, 40, 32, 3), dtype=np.uint8)
+    colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    eight = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    write_classic(tmp_path / "in/odd", volume, "DTI directions", number=9, Rows=40, Columns=32, **colour, **eight)
+    outcome = convert(tmp_path / "in", tmp_path / "out", reporter=QUIET)
+    assert outcome.exit_code == 0
+    (case,) = bids.find(tmp_path / "out", "D")
+    assert case.modalities == ("T1",)

@@ -1,5 +1,6 @@
 """What `convert` makes of a study with an odd series in it, and of one converted before."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,12 @@ def test_colour_is_no_sequence(tmp_path):
     assert outcome.exit_code == 0
     (case,) = bids.find(tmp_path / "out", "D")
     assert case.modalities == ("T1",)
+
+
+def test_a_conversion_that_hangs_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["pmmsynth.intake.convert"], "AFTER", 0.0)
+    write_classic(tmp_path / "in", voxels(), "T2", number=9)
+    outcome = convert(tmp_path / "in", tmp_path / "out", reporter=QUIET)
+    assert outcome.exit_code == 4
+    found = "series 9 (T2) left out: dcm2niix still at it after 0.0 s; expected an image in seconds"
+    assert found in outcome.failures[0].reason

@@ -244,13 +244,12 @@ def _dcm2niix(series: Series) -> tuple[nib.Nifti1Image, dict[str, object], NDArr
         outside.mkdir()
         for number, path in enumerate(series.files):
             (inside / f"{number:06d}.dcm").symlink_to(path)
-        command = [
-            dcm2niix.bin,
-            *["-b", "y", "-ba", "y", "-z", "n", "-g", "i", "-w", "1", "-f", "image", "-o"],
-            str(outside),
-            str(inside),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=AFTER, check=False)
+        command = [dcm2niix.bin, *OPTIONS, "-o", str(outside), str(inside)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=AFTER, check=False)
+        except subprocess.TimeoutExpired as error:
+            found = f"dcm2niix still at it after {AFTER} s"
+            raise BadInput(found, "an image in seconds", "try again; else leave the series out") from error
         images = sorted(outside.glob("*.nii"))
         if done.returncode or len(images) != 1:
             reason = _reason(done.stdout + done.stderr).replace(folder, "") or f"exit code {done.returncode}"

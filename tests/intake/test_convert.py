@@ -78,3 +78,30 @@ def test_a_conversion_that_hangs_is_given_up(tmp_path, monkeypatch):
     assert outcome.exit_code == 4
     found = "series 9 (T2) left out: dcm2niix still at it after 0.0 s; expected an image in seconds"
     assert found in outcome.failures[0].reason
+
+
+def test_what_an_earlier_conversion_made_and_this_one_does_not_is_removed(tmp_path):
+    write_classic(tmp_path / "in", voxels(), "T1", number=3)
+    write_classic(tmp_path / "in", voxels(), "T2", number=4)
+    remarks(tmp_path / "in", tmp_path / "out")
+    assert images(tmp_path / "out") == ["T1w.nii.gz", "T2w.nii.gz"]
+    (t1,) = (tmp_path / "out").rglob("*_T1w.nii.gz")
+    foreign = t1.with_name(t1.name.replace("T1w", "FLAIR"))
+    foreign.touch()
+    foreign.with_name(foreign.name.replace(".nii.gz", ".json")).write_text('{"EchoTime": 0.1}')
+    write_classic(tmp_path / "in", voxels(seed=1), "T1", number=1)
+    for path in (tmp_path / "in").glob("4-*"):
+        path.unlink()
+    said = remarks(tmp_path / "in", tmp_path / "out")
+    name = t1.name.removesuffix("T1w.nii.gz")
+    assert said == tuple(f"{name}{s}.nii.gz removed: the series no longer give it" for s in ("T1w", "T2w"))
+    left = ["FLAIR.nii.gz", "run-1_T1w.nii.gz", "run-2_T1w.nii.gz"]
+    assert images(tmp_path / "out") == left
+    assert len(list((tmp_path / "out").rglob("sub-*.json"))) == len(left)
+
+
+def test_a_study_in_two_folders_keeps_what_each_gives(tmp_path):
+    for number, name in enumerate(("T1", "T2"), 1):
+        write_classic(tmp_path / name, voxels(), name, number=number)
+        assert not any("removed" in said for said in remarks(tmp_path / name, tmp_path / "out"))
+    assert images(tmp_path / "out") == ["T1w.nii.gz", "T2w.nii.gz"]

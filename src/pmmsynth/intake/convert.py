@@ -5,11 +5,12 @@ import json
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import dcm2niix
 import nibabel as nib
@@ -72,7 +73,8 @@ def convert(
     Patients and studies get labels made of digests of their identifiers; nothing that names them is written. Several
     series of one sequence become run-1, run-2, ... in the order of their numbers, after them those whose times speak
     against their name. Raw diffusion becomes its trace image
-    and ADC, unless the scanner's own are there. What was made from the same files is left as it is.
+    and ADC, unless the scanner's own are there. What was made from the same files is left as it is; what was made from
+    `root` before and is not made any more is removed.
 
     Args:
         root: A folder of DICOM files, in whatever order and depth.
@@ -97,7 +99,7 @@ def convert(
     with only_writer(out):
         sweep(out)
         outcome = map_cases(
-            partial(_convert_study, out=out.absolute(), overwrite=overwrite),
+            partial(_convert_study, out=out.absolute(), source=_source(root), overwrite=overwrite),
             studies,
             [study.name for study in studies],
             label="convert",
@@ -149,7 +151,7 @@ def usable(study: Sequence[Series]) -> tuple[list[Series], list[str]]:
     return sorted(chosen, key=lambda series: series.remark is not None), remarks
 
 
-def _convert_study(study: Study, *, out: Path, overwrite: bool) -> Converted:
+def _convert_study(study: Study, *, out: Path, source: str, overwrite: bool) -> Converted:
     chosen, remarks = usable(study.series)
     new: list[Path] = []
     kept: list[Path] = []
@@ -161,7 +163,7 @@ def _convert_study(study: Study, *, out: Path, overwrite: bool) -> Converted:
             names = (modality, "ADC") if wants_adc else (modality,)
             paths = {name: _target(out, study, name, run) for name in names}
             try:
-                made, there, said = _convert_series(series, modality, paths, overwrite)
+                made, there, said = _convert_series(series, modality, paths, source, overwrite)
             except BadInput as error:  # an odd series does not spoil the others
                 reason = f"{error.found}; expected {error.expected}"
                 remarks.append(f"series {series.number} ({modality}) left out: {reason}")
@@ -176,11 +178,13 @@ def _convert_study(study: Study, *, out: Path, overwrite: bool) -> Converted:
             f"one of {', '.join(KNOWN)}",
             "export the study again; convert by hand what is named otherwise",
         )
+    gone = _remove_earlier(out / study.subject / study.session, {*new, *kept}, source)
+    remarks += [f"{name} removed: the series no longer give it" for name in gone]
     return Converted(study.name, tuple(new), tuple(kept), tuple(remarks))
 
 
 def _convert_series(
-    series: Series, modality: str, paths: dict[str, Path], overwrite: bool
+    series: Series, modality: str, paths: dict[str, Path], source: str, overwrite: bool
 ) -> tuple[list[Path], list[Path], list[str]]:
     """Write the image of a series, and the ADC made with it if `paths` has a place for it.
 
@@ -197,7 +201,7 @@ def _convert_series(
     images, said = _images(series, modality, wants_adc)
     said = [f"series {series.number}: {text}" for text in said]
     for name, (image, sidecar) in images.items():  # the series' own image last: it says that all is there
-        _write(paths[name], image, sidecar | {"Conversion": _conversion(series, digest, said)})
+        _write(paths[name], image, sidecar | {"Conversion": _conversion(series, digest, source, said)})
     return [paths[name] for name in images], [], said
 
 
@@ -296,9 +300,10 @@ def _like(data: NDArray[np.float32], image: nib.Nifti1Image) -> nib.Nifti1Image:
     return made
 
 
-def _conversion(series: Series, digest: str, remarks: Sequence[str]) -> dict[str, object]:
+def _conversion(series: Series, digest: str, source: str, remarks: Sequence[str]) -> dict[str, object]:
     return {
         "Digest": digest,
+        "Source": source,
         "Recognized": series.why,
         "SeriesNumber": series.number,
         "Files": len(series.files),
@@ -313,15 +318,38 @@ def _digest(series: Series, wants_adc: bool) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _source(root: Path) -> str:
+    """What stands for the folder in sidecars; its name may be a patient's."""
+    return hashlib.sha256(str(root.absolute()).encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
+def _remove_earlier(folder: Path, there: Set[Path], source: str) -> list[str]:
+    """Remove a study's images made of the same source that are no longer `there`, never the files of others."""
+    gone = []
+    for beside in sorted(folder.rglob("*.json")):
+        image, said = beside.with_suffix(".nii.gz"), _said_of(beside)
+        if said and said.get("Source", source) == source and image not in there:
+            image.unlink(missing_ok=True)
+            beside.unlink()
+            gone.append(image.name)
+    return gone
+
+
 def _made_of(path: Path, digest: str) -> bool:
-    try:
-        return path.is_file() and json.loads(_sidecar(path).read_bytes())["Conversion"]["Digest"] == digest
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return path.is_file() and _said_of(_sidecar(path)).get("Digest") == digest
 
 
 def _said_then(path: Path) -> list[str]:
-    return [str(text) for text in json.loads(_sidecar(path).read_bytes())["Conversion"].get("Remarks", ())]
+    return [str(text) for text in _said_of(_sidecar(path)).get("Remarks", ())]
+
+
+def _said_of(sidecar: Path) -> dict[str, Any]:
+    """What a sidecar says of the conversion; nothing if the image beside it is not ours."""
+    try:
+        said = json.loads(sidecar.read_bytes())["Conversion"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _sidecar(path: Path) -> Path:

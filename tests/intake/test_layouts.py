@@ -253,6 +253,25 @@ def test_bids_of_several_lesion_masks_one_is_taken_and_said(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("image", "masks", "taken"),
+    [
+        ("", ["space-MNI152_label-lesion", "space-T1w_label-lesion"], "space-T1w_label-lesion"),
+        ("", ["space-orig_label-lesion", "label-lesion"], "label-lesion"),
+        ("", ["space-MNI152_label-lesion"], None),
+        ("space-MNI152_", ["label-lesion", "space-MNI152_label-lesion"], "space-MNI152_label-lesion"),
+    ],
+)
+def test_bids_a_lesion_mask_lies_in_the_space_of_the_images(tmp_path, image, masks, taken):
+    names = [f"sub-01_{mask}_mask.nii.gz" for mask in masks]
+    touch(tmp_path, f"sub-01/anat/sub-01_{image}T1w.nii.gz", *(f"derivatives/l/sub-01/anat/{n}" for n in names))
+    (case,) = bids.find(tmp_path, "site")
+    assert (case.lesion.name if case.lesion else None) == (f"sub-01_{taken}_mask.nii.gz" if taken else None)
+    assert case.lesion_labels == ({1: "lesion"} if taken else {})
+    elsewhere = [f"lesion mask: {n} left, the images are in another space" for n in names if "MNI" in n and not image]
+    assert [remark for remark in case.remarks if "another space" in remark] == elsewhere
+
+
 @pytest.mark.parametrize("spoil", ["pipe", "dims", "gzip"])
 def test_bids_leaves_a_malformed_dwi_for_prepare_to_name(tmp_path, spoil):
     path = tmp_path / "sub-1/dwi/sub-1_dwi.nii.gz"

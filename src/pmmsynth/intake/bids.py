@@ -23,6 +23,8 @@ FORMS = {
 DATATYPES = ("anat", "dwi", "perf")
 NO_IMAGES = frozenset(("derivatives", "sourcedata"))
 """Folders of a BIDS tree whose images are made from its own, or are what its own were made from."""
+OWN_SPACES = frozenset(("", "orig", "scanner", "individual", *SUFFIX))
+"""What `space-` says of a mask that lies on the images as they were scanned, in small letters."""
 
 Key = tuple[str, str | None]
 
@@ -31,8 +33,8 @@ def find(root: Path, dataset: str) -> list[Case]:
     """One case per subject and session.
 
     Of several files of one sequence, or several lesion masks, the first by name is taken (run-2 before run-10), `trace`
-    before `dwi`, and the case remarks on it. Phase and complex parts are left alone, as is what is under derivatives
-    and sourcedata.
+    before `dwi`, and the case remarks on it. A lesion mask in a space that the images are not in, such as a template's,
+    is left with a remark. Phase and complex parts are left alone, as is what is under derivatives and sourcedata.
 
     Raises:
         BadInput: For images of one subject below two folders, which may be two patients.
@@ -61,23 +63,34 @@ def find(root: Path, dataset: str) -> list[Case]:
                     subjects, key[0], folder, "one folder for each subject", "move one away, or make two datasets"
                 )
                 images[key][name].append(path)
-    return [
-        Case(
-            dataset=dataset,
-            id="_".join(k for k in key if k),
-            subject=f"{dataset}:{key[0]}",
-            session=key[1],
-            images={name: min(paths, key=_preference) for name, paths in images[key].items()},
-            remarks=tuple(
-                _choice(name, sorted(paths, key=_preference))
-                for name, paths in [*images[key].items(), ("lesion mask", lesions[key])]
-                if len(paths) > 1
-            ),
-            lesion=min(lesions[key], key=_preference, default=None),
-            lesion_labels={1: "lesion"} if lesions[key] else {},
-        )
-        for key in sorted(images, key=lambda k: (k[0], k[1] or ""))
-    ]
+    return [_case(dataset, key, images[key], lesions[key]) for key in sorted(images, key=lambda k: (k[0], k[1] or ""))]
+
+
+def _case(dataset: str, key: Key, images: dict[str, list[Path]], lesions: list[Path]) -> Case:
+    chosen = {name: min(paths, key=_preference) for name, paths in images.items()}
+    spaces = {_space(path) for path in chosen.values()}
+    lying = [path for path in lesions if _space(path) in spaces | OWN_SPACES]
+    lying.sort(key=lambda path: (_space(path) not in spaces, _preference(path)))
+    several = [(name, sorted(paths, key=_preference)) for name, paths in images.items()] + [("lesion mask", lying)]
+    return Case(
+        dataset=dataset,
+        id="_".join(k for k in key if k),
+        subject=f"{dataset}:{key[0]}",
+        session=key[1],
+        images=chosen,
+        remarks=(
+            *(_choice(name, paths) for name, paths in several if len(paths) > 1),
+            *(f"lesion mask: {p.name} left, the images are in another space" for p in lesions if p not in lying),
+        ),
+        lesion=lying[0] if lying else None,
+        lesion_labels={1: "lesion"} if lying else {},
+    )
+
+
+def _space(path: Path) -> str:
+    """What `space-` of a file name says, in small letters; nothing where it is not there."""
+    found = re.search(r"(?:^|_)space-([^_.]+)", path.name)
+    return found[1].lower() if found else ""
 
 
 def _preference(path: Path) -> tuple[bool, list[str]]:

@@ -88,6 +88,24 @@ def test_equal_labels_in_two_bids_datasets_are_two_patients(tmp_path):
     assert splits(cohort(tmp_path, text)) == {("a", "sub-01"): "test", ("b", "sub-01"): "train"}
 
 
+def test_equal_labels_in_two_dicom_datasets_are_one_patient(tmp_path):
+    """They are digests of the patient's identifier."""
+    for site in "ab":
+        path = tmp_path / f"converted/{site}/sub-5f0b/ses-{site}/anat/sub-5f0b_ses-{site}_T1w.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    tables = table("a", "a", "dicom", "split = {test = ['*'], train = []}"), table("b", "b", "dicom")
+    path = cohort(tmp_path, "".join(tables))
+    _, manifest = read_cohorts(path, converted=tmp_path / "converted")
+    assert [(c.dataset, c.subject, c.split) for c in manifest.cases] == [
+        ("a", "sub-5f0b", "test"),
+        ("b", "sub-5f0b", "test"),
+    ]
+    path.write_text(tables[0] + table("b", "b", "dicom", "split = {test = []}"))
+    with pytest.raises(BadInput, match="patient sub-5f0b in splits test, train"):
+        read_cohorts(path, converted=tmp_path / "converted")
+
+
 def test_withheld_modalities_stay_in_test(tmp_path):
     more = 'withhold = ["t1ce"]\nsplit = {val = ["c1"], test = ["c2"]}'
     cases = {"a/c0": "t1 t1c", "a/c1": "t1 t1c", "a/c2": "t1 t1c", "a/c3": "t1c"}

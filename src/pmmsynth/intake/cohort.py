@@ -254,8 +254,10 @@ def _find(table: DatasetTable, root: Path) -> list[Case]:
         return brats.find(root, table.name)
     if table.layout == "isles":
         return isles.find(root, table.name)
-    if table.layout in ("bids", "dicom"):
+    if table.layout == "bids":
         return bids.find(root, table.name)
+    if table.layout == "dicom":  # the label is a digest of the patient's identifier, the same in every dataset
+        return [c.model_copy(update={"subject": c.id.partition("_")[0]}) for c in bids.find(root, table.name)]
     return pattern.find(
         root,
         table.name,

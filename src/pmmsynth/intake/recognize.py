@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 NOT_OURS = re.compile(
     r"localizer|localiser|scout|survey|three.?plane|3.?plane|calib|field.?map|b[01].?map|t1.?map|t2.?map|\bmpr\b|"
-    r"swan|t2\s?\*|t2.?star|t2.{0,12}(ffe|fl[23]d|gre(?![a-z]))|angio|venogra|venc|perf|bold|fmri|resting|spectro|phase|tensor|"
-    r"exponential|exp.{0,10}adc|col(ou?r)?.?fa|(mag|pha|real|imag).?images|"
-    r"(?<![a-z])(m(in|n)?ip|swip?|tof|(ce)?mr[av]|pca|pwi|dsc|dce|(pc|p|c)?asl|svs|csi|mtt|r?cb[fv]|ttp|tmax|eadc|pha|ha?emo)"
-    r"(?![a-z])|(?<![a-z])fa(?![a-z]|.?\d)"
+    r"swan|t2\s?\*|t2.?star|t2.{0,12}(ffe|fl[23]d|gre(?![a-z]))|angio|venogra|venc|perf|bold|fmri|"
+    r"resting|spectro|phase|tensor|exponential|exp.{0,10}adc|col(ou?r)?.?fa|(mag|pha|real|imag).?images|"
+    r"(?<![a-z])(m(in|n)?ip|swip?|tof|(ce)?mr[av]|pca|pwi|dsc|dce|(pc|p|c)?asl|svs|csi|mtt|r?cb[fv]|ttp|tmax|"
+    r"eadc|pha|ha?emo)(?![a-z])|(?<![a-z])fa(?![a-z]|.?\d)"
 )
 """Series of other kinds, and maps made from ours; `_` and digits end a word (`swi3d_tra`), and FA 8 is an angle."""
 OTHER_KINDS = frozenset(

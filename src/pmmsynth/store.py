@@ -314,18 +314,36 @@ class Store:
         return record.model_copy(update={"datasets": datasets, "modalities": modalities})
 
     def cases(self, split: Split | None = None, dataset: str | None = None) -> Iterator[PreparedCase]:
-        """Prepared cases in order of dataset id and name."""
+        """Prepared cases in order of dataset id and name.
+
+        Raises:
+            BadInput: If a record cannot be read or contradicts the store, or a patient is in two splits.
+        """
+        for case in self._read():
+            if self.fold and case.record.split == "test":
+                continue
+            if self.fold and case.record.subject in self.held_out:
+                case = replace(case, record=case.record.model_copy(update={"split": "test"}))
+            if split in (None, case.record.split) and dataset in (None, case.record.dataset):
+                yield case
+
+    def _read(self) -> list[PreparedCase]:
+        """All cases as their records say, of which a run of `prepare` that was stopped may have relabelled some."""
+        cases: list[PreparedCase] = []
+        splits: dict[str, Split] = {}
         for entry in self.record.datasets:
-            if dataset in (None, entry.name):
-                for folder in sorted(p.parent for p in (self.root / entry.name).glob(f"[!.]*/{RECORD}")):
-                    case = read_case(folder)
-                    self._check(case, entry.name)
-                    if self.fold and case.record.split == "test":
-                        continue
-                    if self.fold and case.record.subject in self.held_out:
-                        case = replace(case, record=case.record.model_copy(update={"split": "test"}))
-                    if split in (None, case.record.split):
-                        yield case
+            for folder in sorted(p.parent for p in (self.root / entry.name).glob(f"[!.]*/{RECORD}")):
+                case = read_case(folder)
+                self._check(case, entry)
+                found = case.record
+                if (split := splits.setdefault(found.subject, found.split)) != found.split:
+                    raise BadInput(
+                        f"{self.root}: patient {found.subject} in splits {split} and {found.split}",
+                        "one split per patient",
+                        "run pmmsynth prepare again",
+                    )
+                cases.append(case)
+        return cases
 
     @cached_property
     def held_out(self) -> frozenset[str]:
@@ -350,7 +368,7 @@ class Store:
             )
         return frozenset(held)
 
-    def _check(self, case: PreparedCase, dataset: str) -> None:
+    def _check(self, case: PreparedCase, dataset: DatasetRecord) -> None:
         found, matrix = case.record, self.record.matrix
         if found.case != case.folder.name:
             raise BadInput(
@@ -358,9 +376,15 @@ class Store:
                 f"of {case.folder.name}: a folder per case",
                 "move the copy away",
             )
-        if found.dataset != dataset or found.prepared.shape[:2] != (matrix, matrix):
+        if found.dataset != dataset.name or found.prepared.shape[:2] != (matrix, matrix):
             raise BadInput(
                 f"{case.folder / RECORD}: of {found.dataset}, {found.prepared.shape[:2]} pixels",
-                f"of {dataset}, {(matrix, matrix)}, as its place and store.json say",
+                f"of {dataset.name}, {(matrix, matrix)}, as its place and store.json say",
                 AGAIN,
+            )
+        if found.split == "train" and (more := sorted({*found.modalities} - {*dataset.modalities})):
+            raise BadInput(
+                f"{case.folder / RECORD}: a training case with {', '.join(more)}",
+                f"{', '.join(dataset.modalities)}, as store.json says of {dataset.name}",
+                "run pmmsynth prepare again",
             )

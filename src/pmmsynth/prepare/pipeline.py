@@ -5,7 +5,6 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -20,16 +19,14 @@ from pmmsynth.intake import CohortFile, convert, read_cohorts
 from pmmsynth.jobs import Failure, Outcome, check_jobs, map_cases
 from pmmsynth.manifest import Manifest
 from pmmsynth.modality import ordered
+from pmmsynth.prepare.clear import SHEETS, clear, existing, remove_case
 from pmmsynth.prepare.page import write_quality_page
 from pmmsynth.prepare.pictures import pictures
 from pmmsynth.prepare.quality import remarks, unfit
-from pmmsynth.prepare.review import FOLDER, Review, read_review, review_path
+from pmmsynth.prepare.review import Review, read_review, review_path
 from pmmsynth.prepare.sheet import contact_sheet
 from pmmsynth.prepare.volumes import prepare_volumes
 from pmmsynth.store import (
-    IMAGES,
-    LABELS,
-    MASKS,
     RECORD,
     CaseRecord,
     DatasetRecord,
@@ -37,7 +34,6 @@ from pmmsynth.store import (
     PreparedCase,
     Store,
     StoreRecord,
-    read_case,
     write_case,
 )
 from pmmsynth.volume import digests_of, read_sequence, read_volume
@@ -46,8 +42,8 @@ RECIPE = 4
 """Raised whenever the same input and settings come out differently: stores are then prepared again."""
 
 
-CONVERTED, SHEETS = "converted", "sheets"
-"""Folders of the store with what was made of DICOM, and with the contact sheets."""
+CONVERTED = "converted"
+"""Folder of the store with what was made of DICOM."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,7 @@ def _prepare(
     cohorts, manifest = read_cohorts(cohort_path, converted=out.absolute() / CONVERTED)
     _write_tables(out, cohorts, manifest, matrix, inplane_mm)
     settings = {d.name: Settings(matrix, inplane_mm, d.slice_mm, d.scans, tuple(d.accept)) for d in cohorts.datasets}
-    _clear(out, manifest, settings)
+    clear(out, manifest, {name: chosen.digest for name, chosen in settings.items()})
     outcome = map_cases(
         partial(_prepare_case, out=out.absolute(), settings=settings, overwrite=overwrite),
         manifest.cases,
@@ -149,7 +145,7 @@ def _prepare(
     for failure in outcome.failures:
         there = all(path.is_file() for path in files[failure.name] if path)  # they were, when the cases were listed
         if failure.is_input and there:  # what is in the store is of other files; else it may well be of these
-            _remove_case(out / failure.name)
+            remove_case(out / failure.name)
     _note_failures(out, manifest, {failure.name: failure.reason for failure in outcome.failures})
     sweep(out)  # what lost processes left
     outcome = Outcome(outcome.results, (*unconverted, *outcome.failures))
@@ -240,41 +236,6 @@ def _write_tables(out: Path, cohorts: CohortFile, manifest: Manifest, matrix: in
     manifest.write(out / "manifest.jsonl")
 
 
-def _clear(out: Path, manifest: Manifest, settings: Mapping[str, Settings]) -> None:
-    """Remove what a killed run left half written, and cases of another cohort or other settings.
-
-    So that a store is of one kind at any time, also when the run that changes it is stopped.
-    """
-    sweep(out)
-    wanted = {(c.dataset, c.id) for c in manifest.cases}
-    for folder in [path.parent for path in out.glob(f"*/*/{RECORD}")]:
-        case = _existing(folder)
-        dataset = folder.parent.name
-        if case is None or (dataset, folder.name) not in wanted or case.record.settings != settings[dataset].digest:
-            _remove_case(folder)
-    for path in (out / FOLDER).glob("cases/*/*.json"):
-        if (path.parent.name, path.stem) not in wanted:
-            path.unlink()
-            _remove_if_empty(path.parent)
-    for path in (*(out / FOLDER).glob("*.html"), *(out / SHEETS).glob("*.png")):
-        if path.stem not in settings:
-            path.unlink()
-
-
-def _remove_case(folder: Path) -> None:
-    """A case of the store, and the sheet it may be on; that is made again of what is left."""
-    if not folder.is_dir():
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder.parents[1] / SHEETS / f"{folder.parent.name}.png").unlink(missing_ok=True)
-    _remove_if_empty(folder.parent)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with suppress(OSError):  # not empty, or not there
-        folder.rmdir()
-
-
 def _shared(records: Sequence[CaseRecord]) -> list[str]:
     """What to say of images that two cases have: the patient may be in two splits."""
     first: dict[str, CaseRecord] = {}
@@ -305,12 +266,12 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
     folder = out / case.dataset / case.id
     chosen = settings[case.dataset]
     inputs = digests_of(case.images, {"brain": case.brain, "lesion": case.lesion})
-    old = None if overwrite else _existing(folder)
+    old = None if overwrite else existing(folder)
     review = None if overwrite else read_review(review_path(out, case.dataset, case.id))
     if review and (review.inputs, review.settings) == (inputs, chosen.digest):
         _judged(review, chosen, out)
         if old and (old.record.inputs, old.record.lesion_labels) == (inputs, case.tissues):
-            return _Done(_relabelled(old, case), is_new=False)
+            return _Done(old, is_new=False)
     volumes = {name: read_sequence(path) for name, path in case.images.items()}
     prepared = prepare_volumes(
         volumes,
@@ -371,22 +332,3 @@ def _judged(review: Review, settings: Settings, out: Path) -> None:
     review.model_copy(update={"failure": " ".join(str(refusal).split()) if refusal else None}).write(out)
     if refusal:
         raise refusal
-
-
-def _existing(folder: Path) -> PreparedCase | None:
-    """The case as it is in the store, if it is whole and of this version."""
-    if not all((folder / name).is_file() for name in (IMAGES, MASKS, RECORD)):
-        return None
-    try:
-        case = read_case(folder)
-    except BadInput:
-        return None
-    return case if not case.record.lesion_labels or (folder / LABELS).is_file() else None
-
-
-def _relabelled(old: PreparedCase, case: Case) -> PreparedCase:
-    """The split of a patient may change without touching a voxel."""
-    record = old.record.model_copy(update={"subject": case.subject, "session": case.session, "split": case.split})
-    if record != old.record:
-        write_json(old.folder / RECORD, record.model_dump(mode="json"))
-    return PreparedCase(old.folder, record)

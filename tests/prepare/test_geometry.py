@@ -6,7 +6,7 @@ import pytest
 from prepare_phantoms import CENTRE, affine_of, beside, phantom, tissue, world
 
 from pmmsynth.prepare import prepare_volumes, to_native, to_native_values
-from pmmsynth.prepare.crop import on_prepared, share_outside
+from pmmsynth.prepare.crop import brain_to_native, on_prepared, share_outside
 from pmmsynth.volume import Grid, Volume
 
 KINDS = {
@@ -99,6 +99,26 @@ def test_other_spacings_are_restored_on_a_smooth_phantom(codes, shape, spacing, 
     inside = (((world(there) - CENTRE) / [27, 35, 24]) ** 2).sum(-1) < 1
     values = got.images[0].transpose(2, 1, 0) * got.intensity["T1"].scale
     assert np.abs(values - tissue(world(there)))[inside].max() < 3
+
+
+@pytest.mark.parametrize("pixel", [0.5, 0.9375, 1.0, 1.3])
+def test_the_way_back_mixes_nothing_from_outside_the_brain(pixel):
+    """A constant comes back as it is, up to the rim, and a ramp within a pixel's rise."""
+    shape = (round(90 / pixel), round(100 / pixel), 12)
+    volume = phantom(shape, affine_of("LPS", (pixel, pixel, 5), shape))
+    got = prepare_volumes({"T1": volume}, matrix=96)
+    share = to_native(got.brain, got.prepared, volume.grid)
+    inside = got.native_brain & (share > 0.01)
+    assert inside.sum() > 0.999 * got.native_brain.sum()
+    flat = brain_to_native(got.brain.astype(np.float32), share, got.prepared, volume.grid)
+    np.testing.assert_allclose(flat[inside], 1, rtol=0, atol=1e-6)
+    assert flat.max() <= 1
+    ramp = (world(got.prepared)[..., 0] + 60) / 128
+    back = brain_to_native(ramp.transpose(2, 1, 0) * got.brain, share, got.prepared, volume.grid)
+    truth = (world(volume.grid)[..., 0] + 60) / 128
+    assert np.abs(back - truth)[inside].max() < 1 / 128
+    if pixel == 1:
+        np.testing.assert_array_equal(back, to_native(ramp.transpose(2, 1, 0) * got.brain, got.prepared, volume.grid))
 
 
 def test_each_modality_comes_from_its_own_grid_in_one_step():

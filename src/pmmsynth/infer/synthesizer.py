@@ -18,6 +18,7 @@ from pmmsynth.model import ModelCard, load_model
 from pmmsynth.predict import predict
 from pmmsynth.prepare import Prepared, prepare_volumes, to_native
 from pmmsynth.prepare.align import reference_of
+from pmmsynth.prepare.crop import brain_to_native
 from pmmsynth.prepare.quality import remarks, unfit
 from pmmsynth.store import Intensity
 from pmmsynth.volume import MARK, Volume, as_sequence, read_sequence
@@ -174,8 +175,9 @@ class Synthesizer:
             if reason := unfit(prepared.quality):
                 raise BadInput(f"{'+'.join(sources)}: {reason}", "sequences that fit together", "leave that one out")
             outputs = self._outputs(prepared, sources, dataset, together)
+            share = to_native(prepared.brain.astype(np.float32), prepared.prepared, prepared.native.grid)
             for target in together:
-                made[target] = self._on_native(outputs[target], prepared, target, sources, dataset)
+                made[target] = self._on_native(outputs[target], share, prepared, target, sources, dataset)
         return {target: made[target] for target in targets}
 
     def _check(self, sources: tuple[str, ...], target: str) -> None:
@@ -214,6 +216,7 @@ class Synthesizer:
     def _on_native(
         self,
         stack: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+        share: NDArray[np.float32],
         prepared: Prepared,
         target: str,
         sources: tuple[str, ...],
@@ -221,7 +224,8 @@ class Synthesizer:
     ) -> Synthesis:
         intensity, origin = self._intensity(dataset, target)
         native = prepared.native
-        data = to_native(stack, prepared.prepared, native.grid) * prepared.native_brain * np.float32(intensity.scale)
+        data = brain_to_native(stack, share, prepared.prepared, native.grid)
+        data = data * prepared.native_brain * np.float32(intensity.scale)
         header = native.header.copy()
         header["descrip"] = f"{MARK} {target}"
         spacing = sorted(np.round(native.grid.spacing, 6).tolist())

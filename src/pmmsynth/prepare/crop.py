@@ -9,6 +9,8 @@ from pmmsynth.volume import Grid
 
 SAME_SPACING = 1e-3
 """In-plane spacing within this share of the wanted one is kept, so that voxels map one to one."""
+LEAST_SHARE = 0.01
+"""Of a voxel on the way back: with less of the brain it is next to none, and stays next to 0."""
 
 
 def prepared_grid(
@@ -51,6 +53,22 @@ def on_prepared(data: NDArray[np.float32], source: Grid, prepared: Grid, order: 
 def to_native(array: NDArray[np.floating], prepared: Grid, native: Grid) -> NDArray[np.float32]:
     """Back from (slice, row, column) onto the native grid; 0 outside the crop. Exact where voxels coincide."""
     return resample(array.astype(np.float32, copy=False).transpose(2, 1, 0), prepared, native)
+
+
+def brain_to_native(
+    stack: NDArray[np.floating], share: NDArray[np.float32], prepared: Grid, native: Grid
+) -> NDArray[np.float32]:
+    """As `to_native`, of values of the brain alone: means of those, with no part of the 0 around it.
+
+    Args:
+        stack: In [0, 1], 0 outside the brain.
+        share: The brain's mask by `to_native`: how much of what a voxel is interpolated from lies in it.
+        prepared: The grid of the stack.
+        native: The grid to return to.
+    """
+    values = to_native(stack, prepared, native)
+    np.divide(values, share, out=values, where=share > LEAST_SHARE)
+    return np.minimum(values, 1, out=values)  # the division may round up
 
 
 def share_outside(brain: NDArray[np.bool_], native: Grid, prepared: Grid) -> float:

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pmmsynth import volume
 from pmmsynth.errors import BadInput
 from pmmsynth.volume import Grid, Volume, read_volume, write_volume
 
@@ -147,3 +148,25 @@ def test_what_one_may_not_read_is_not_called_damaged(tmp_path, monkeypatch, name
         read_volume(path)
     assert caught.value.found == f"{path}: not readable ({refused})"
     assert caught.value.remedy == "check its permissions"
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE])
+def test_a_failing_disk_is_no_fault_of_the_file_and_names_it(tmp_path, monkeypatch, name, number):
+    path = put(tmp_path / name)
+
+    def failing(*_args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(volume, "_voxels", failing)
+    with pytest.raises(OSError, match=f"{os.strerror(number)}: '{path}'"):
+        read_volume(path)
+
+
+def test_too_little_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    def failing(*_args):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(volume, "_voxels", failing)
+    with pytest.raises(MemoryError, match="9 GiB"):
+        read_volume(put(tmp_path / "a.nii"))

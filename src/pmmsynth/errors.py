@@ -3,6 +3,11 @@
 Every message says what was found, what was expected and what to do.
 """
 
+import errno
+
+FAILING = {errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+"""A disk or share that fails, too little memory, too many open files."""
+
 
 class PmmsynthError(Exception):
     """Base of all errors this package raises on purpose; `exit_code` is what the command returns."""
@@ -42,7 +47,12 @@ class BadInput(PmmsynthError):
 
 
 def is_of_memory(error: Exception) -> bool:
-    """Whether there was too little of it: PyTorch says so in errors of its own, on CUDA and on the CPU."""
+    """Whether there was too little of it: PyTorch and ITK say so in errors of their own."""
     return isinstance(error, MemoryError) or any(
-        words in str(error) for words in ("out of memory", "can't allocate memory")
+        words in str(error) for words in ("out of memory", "allocate memory", "bad_alloc")
     )
+
+
+def is_of_machine(error: Exception) -> bool:
+    """Whether it says nothing of the file that was read or the image that was worked on."""
+    return is_of_memory(error) or (isinstance(error, OSError) and error.errno in FAILING)

@@ -17,8 +17,8 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 from numpy.typing import NDArray
 
-from pmmsynth.atomic import replacing, sha256
-from pmmsynth.errors import BadInput
+from pmmsynth.atomic import naming, replacing, sha256
+from pmmsynth.errors import BadInput, is_of_machine
 
 SUFFIXES = (".nii.gz", ".nii")
 MOST_VOXELS, MOST_HEADER = 2**31, 2**24
@@ -163,13 +163,16 @@ def digests_of(images: Mapping[str, Path], masks: Mapping[str, Path | None]) -> 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Any error becomes one of the file: one from elsewhere may make its readers raise anything."""
+    """Any error becomes one of the file, which may make its readers raise anything, unless the machine is at fault."""
     try:
         with _quiet(), np.errstate(all="ignore"):
             yield
     except BadInput:
         raise
     except Exception as error:
+        if is_of_machine(error):
+            with naming(path):
+                raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         remedy = "check its permissions" if isinstance(error, PermissionError) else "copy or export it again"
         raise BadInput(f"{path}: not readable ({reason})", "a complete NIfTI volume", remedy) from error

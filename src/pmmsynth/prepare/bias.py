@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pmmsynth.errors import BadInput
+from pmmsynth.errors import BadInput, is_of_memory
 from pmmsynth.volume import Volume
 
 COARSE_MM = 4.0
@@ -37,6 +37,8 @@ def without_bias(volume: Volume, brain: NDArray[np.bool_]) -> Volume:
     try:
         correct.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
     except RuntimeError as error:
+        if is_of_memory(error):
+            raise
         reason = str(error).strip().splitlines()[-1]
         raise BadInput(
             f"{volume.path}: N4 finds no field ({reason})",

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pmmsynth.case import Extractor
-from pmmsynth.errors import BadInput, UsageError
+from pmmsynth.errors import BadInput, UsageError, is_of_memory
 from pmmsynth.volume import Volume, read_volume
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _deepbet(volume: Volume) -> NDArray[np.bool_]:
     try:
         _, mask, _ = _network().run(nib.Nifti1Image(volume.data, volume.affine))
     except (AssertionError, ValueError, RuntimeError) as error:  # nothing in it is like a brain, or a single slice
+        if is_of_memory(error):
+            raise
         raise BadInput(
             f"{volume.path}: deepbet finds no brain ({' '.join(str(error).split())})",
             "an image of a head",
@@ -87,9 +90,8 @@ def _command(volume: Volume, extractor: Extractor) -> NDArray[np.bool_]:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode or not (Path(folder) / made).is_file():
             last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
-            raise BadInput(
-                f"{volume.path}: {command[0]} ended with code {done.returncode} ({last[0]})",
-                "a mask",
-                "run it by hand on this file",
-            )
+            said = f"{command[0]} ended with code {done.returncode} ({last[0]})"
+            if done.returncode == -signal.SIGKILL or is_of_memory(RuntimeError(last[0])):  # who kills it is the system
+                raise MemoryError(said)
+            raise BadInput(f"{volume.path}: {said}", "a mask", "run it by hand on this file")
         return read_volume(Path(folder) / made).data > 0

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pmmsynth.errors import BadInput
+from pmmsynth.errors import BadInput, is_of_memory
 from pmmsynth.volume import Volume
 
 LEVELS = ((1.5, 40_000, 0.8), (3.0, 20_000, 0.6), (6.0, 8_000, 0.6))
@@ -165,7 +165,9 @@ class _Level:
         search.SetInitialTransform(pose, inPlace=True)
         try:
             search.Execute(self.fixed, self.moving)
-        except RuntimeError:  # all points outside the moving image and its air
+        except RuntimeError as error:  # all points outside the moving image and its air
+            if is_of_memory(error):
+                raise
             return _Found(0.0, start)
         return _Found(search.GetMetricValue(), pose)
 

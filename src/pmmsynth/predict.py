@@ -47,7 +47,7 @@ def predict(
     parts = [
         generator(part.to(device), given, number, wanted).float().cpu() for part in torch.split(images, slices_at_once)
     ]
-    outputs = torch.cat(parts)
+    outputs = torch.cat(parts).clamp_(0, 1)  # as the weights of the shrinkage are judged
     for target in targets:
         if target not in sources:
             _shrink(outputs, card, images, Task(sources, target), dataset)

@@ -9,6 +9,7 @@ from phantoms import make_store
 from pmmsynth.console import Reporter
 from pmmsynth.data import SliceDataset
 from pmmsynth.linear import LeastSquares, fit_least_squares
+from pmmsynth.metrics import psnr
 from pmmsynth.modality import Task
 from pmmsynth.model import ModelCard, load_model
 from pmmsynth.nets import PMMSynth
@@ -16,7 +17,7 @@ from pmmsynth.predict import predict, regression
 from pmmsynth.store import Store
 from pmmsynth.train import tiny, train
 from pmmsynth.train.run import training_card
-from pmmsynth.train.shrink import estimate
+from pmmsynth.train.shrink import WEIGHTS, estimate
 from pmmsynth.train.validate import Example, fixed_examples
 
 QUIET = Reporter(quiet=True)
@@ -77,9 +78,28 @@ def test_weights_known_in_closed_form(
         dataset="A",
         targets=("T2",),
     )
-    if weight > 0:  # where the two errors cancel, the truth comes out
-        error = (made[:, generator.channel] - example.images[:, generator.channel]) * example.brain
+    if weight > 0:  # where the two errors cancel, the truth comes out, unless the network was clipped
+        within = example.brain & (generator.made == generator.made.clamp(0, 1))
+        error = (made[:, generator.channel] - example.images[:, generator.channel]) * within
+        assert within.sum() > example.brain.sum() / 4
         assert error.abs().max() < 1e-5
+
+
+def test_a_weight_is_applied_as_it_was_judged(parts: tuple[ModelCard, list[Example], LeastSquares]) -> None:
+    """To a network far outside [0, 1], where its unclipped output would ask for another weight."""
+    card, (example,), fits = parts
+    generator = Beside(modalities=2, width=4, residual_blocks=1, embedding=8).set(card, fits, example.images, 1.0)
+    truth = example.images[:, generator.channel].numpy()
+    generator.made = torch.where(generator.made > 0.35, 8.0, generator.made)
+    chosen = estimate(generator, card, [example], fits, CPU, QUIET)[str(TASK)]
+
+    def score(weight: float) -> float:
+        told = card.model_copy(update={"shrinkage": {str(TASK): chosen.model_copy(update={"weight": weight})}})
+        made = predict(generator, told, example.images, sources=("T1",), dataset="A", targets=("T2",))
+        return psnr(truth, (made[:, generator.channel] * example.brain).numpy())
+
+    assert 0 < chosen.weight < 1
+    assert max(WEIGHTS, key=score) == chosen.weight
 
 
 def test_regression_keeps_its_digits_under_autocast() -> None:

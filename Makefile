@@ -13,7 +13,7 @@ PARALLEL ?= --numprocesses auto --dist loadfile
 
 .PHONY: demo test fast paper lint clean
 
-demo: $(INSTALLED)  ## simulate, prepare, train, synthesize, evaluate: one page, under ten minutes
+demo: $(INSTALLED)  ## simulate, prepare, train, synthesize, evaluate: one page, in nine to fourteen minutes
 	$(BIN)/pmmsynth demo --out demo
 
 test: lint  ## style, types and every test

@@ -139,9 +139,8 @@ class Labels:
             elif kind == "ends" or (kind == "concludes" and negated == "lacks"):
                 negated = ""
             elif kind == "after":
-                answers = (
-                    adjacent and before in (",", ":") and _ends_clause(sentence[match.end() :])
-                )  # "lymphoma: none"
+                # an answer reaches over the mark before it: "lymphoma: none"
+                answers = adjacent and before in (",", ":") and _ends_clause(sentence[match.end() :])
                 del affirmed[last if answers else max(last, clause) :]
             elif kind == ",":
                 clause = len(affirmed)

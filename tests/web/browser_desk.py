@@ -103,8 +103,8 @@ class Desk:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.context.close()
-        if kind is None:
-            assert self.faults == []
+        if kind is None and self.faults:
+            pytest.fail("\n".join(self.faults))
 
     def __getitem__(self, selector: str):
         return self.page.locator(selector)

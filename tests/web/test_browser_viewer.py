@@ -4,6 +4,7 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser_desk import Desk, a_server
 from playwright.sync_api import Browser, expect
@@ -63,6 +64,41 @@ def test_a_distance_is_finished_where_it_was_begun_or_taken_back(browser: Browse
         assert noted(folder, "measure", 3) == ["T1 4.0 mm", "T2 2.0 mm", "T1 6.0 mm"]
 
 
+def test_a_view_that_was_hidden_is_drawn_once_it_has_its_size_again(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    make_study(folder, tmp_path / "key", cases=CASES[:2])
+    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
+        desk.sign_in("R1")
+        desk.wait_for_images()
+        desk["#views"].focus()
+        desk.press("m", "Enter", *["ArrowRight"] * 8, *["ArrowUp"] * 8, "Enter")
+        at_first = ends(desk)
+        for keys in ("2", "2"), ("1", "1"), ("2", "1", "1"):
+            for key in keys:
+                desk.press(key)
+                shown = ends(desk)
+                desk.press("x", "x")
+                assert ends(desk) == shown, f"drawn once more after {key}, it is elsewhere"
+            assert shown == at_first
+        desk.page.set_viewport_size({"width": 1400, "height": 700})
+        shown = ends(desk)
+        assert shown != at_first
+        desk.press("x", "x")
+        assert ends(desk) == shown
+
+        desk.press("2")
+        desk.settle()
+        desk.page.evaluate("""() => {
+          const press = (key, ctrlKey) => document.querySelector("#views").dispatchEvent(
+            new KeyboardEvent("keydown", { key, ctrlKey, bubbles: true }));
+          press("1", false);
+          press("ArrowRight", true);
+        }""")
+        ((x1, y1, x2, y2),) = ends(desk)
+        desk.press("Control+ArrowRight")
+        assert np.allclose(ends(desk), [x1 + 15, y1, x2 + 15, y2]), "moved before it had its size"
+
+
 def test_the_log_says_what_is_done_with_the_viewer(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     make_study(folder, tmp_path / "key", cases=CASES[:2])
@@ -91,6 +127,13 @@ def drawn(desk: Desk) -> dict[str, list[str]]:
     figures = desk["figure"].all()
     texts = {figure.get_attribute("aria-label"): figure.locator("text").all_text_contents() for figure in figures}
     return {name: found for name, found in texts.items() if found}
+
+
+def ends(desk: Desk) -> list[list[float]]:
+    """Of the distances of the first view, in pixels; none where it is hidden."""
+    desk.settle()
+    lines = desk["figure"].first.locator("line:visible").all()
+    return [[float(line.get_attribute(name)) for name in ("x1", "y1", "x2", "y2")] for line in lines]
 
 
 def middle(desk: Desk, number: int) -> tuple[float, float]:

@@ -76,20 +76,21 @@ export class View {
     return `${Math.round(this.high - this.low)} / ${Math.round((this.high + this.low) / 2)}`;
   }
 
-  /** The fractions of the volume under a point of the window, or null beside the image. */
+  /** The fractions of the volume under a point of the window, or null beside the image and before it has a size. */
   under(clientX, clientY) {
     const box = this.canvas.getBoundingClientRect();
     const scale = this.canvas.width / box.width;
     const at = this.nv.canvasPos2frac([(clientX - box.left) * scale, (clientY - box.top) * scale]);
-    return at[0] < 0 ? null : [...at];
+    return at[0] >= 0 ? [...at] : null;
   }
 
-  /** What pixels right and down on the screen are in the patient. */
+  /** What pixels right and down on the screen are in the patient; nothing before the image has a size. */
   millimetres(right, down) {
     const [across, along] = this.axes;
     const { leftTopWidthHeight: tile, fovMM } = this.nv.screenSlices[0];
     const scale = this.canvas.width / this.canvas.clientWidth;
     const moved = [0, 0, 0];
+    if (!tile[2] || !tile[3]) return moved;
     moved[across] = right * scale * (fovMM[0] / tile[2]); // negative where the patient's right is on the left
     moved[along] = -down * scale * (fovMM[1] / tile[3]);
     return moved;

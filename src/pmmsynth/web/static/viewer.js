@@ -16,13 +16,14 @@ export class Viewer {
     this.views = sequences.map((name, index) => new View(name, index + 1, box));
     this.active = this.views[0];
     this.due = false;
-    new ResizeObserver(() => this.draw()).observe(box);
     this.home();
   }
 
   /** Ready the views for images. Raises Error where the browser has no WebGL 2. */
   async start() {
     await Promise.all(this.views.map((view) => view.start()));
+    const resized = new ResizeObserver(() => this.draw()); // after those of NiiVue, which fit the canvases first
+    for (const { figure } of this.views) resized.observe(figure);
   }
 
   /** Show other images: by sequence the bytes of a NIfTI file. */
@@ -188,14 +189,14 @@ export class Viewer {
     this.tell("unmeasure", "");
   }
 
-  /** Draw with the next frame, once however often it is asked for. */
+  /** Draw with the next frame, once however often it is asked for; what has no size yet when it is given one. */
   draw() {
     if (this.due || !this.counts) return;
     this.due = true;
     requestAnimationFrame(() => {
       this.due = false;
       if (!this.counts) return;
-      for (const view of this.views) if (!view.figure.hidden) view.draw(this);
+      for (const view of this.views) if (!view.figure.hidden && view.canvas.width) view.draw(this);
     });
   }
 }

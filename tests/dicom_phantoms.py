@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -69,6 +70,18 @@ def write_classic(
         paths.append(folder / f"{number}-{name:04d}.dcm")
         image.save_as(paths[-1])
     return paths
+
+
+def write_diffusion(folder: Path, volume: np.ndarray, weighted: list[tuple[int, float]], *, number: int) -> None:
+    """One raw series: for each b-value the volume times what it leaves."""
+    for part, (b, share) in enumerate(weighted):
+        times = {"EchoTime": 80, "RepetitionTime": 4000, "AcquisitionNumber": part + 1, "DiffusionBValue": float(b)}
+        left = (volume * share).round().astype(np.uint16)
+        paths = write_classic(folder / str(part), left, "ep2d_diff", number=number, **times)
+        for path in paths:
+            image = dcmread(path)
+            image.InstanceNumber += part * len(volume)
+            image.save_as(path)
 
 
 def write_enhanced(path: Path, volume: np.ndarray, description: str, *, patient="P1", study="1.2.3", number=1) -> Path:

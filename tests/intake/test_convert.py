@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from dicom_phantoms import voxels, write_classic
+from dicom_phantoms import voxels, write_classic, write_diffusion
 from pmmsynth.console import Reporter
 from pmmsynth.intake import bids, convert
 
@@ -105,3 +105,58 @@ def test_a_study_in_two_folders_keeps_what_each_gives(tmp_path):
         write_classic(tmp_path / name, voxels(), name, number=number)
         assert not any("removed" in said for said in remarks(tmp_path / name, tmp_path / "out"))
     assert images(tmp_path / "out") == ["T1w.nii.gz", "T2w.nii.gz"]
+
+
+@pytest.fixture
+def twice(tmp_path) -> tuple[Path, Path]:
+    """One study in two folders, of which both have a T1; the images of the first are converted."""
+    for seed, (folder, other, inversion) in enumerate([("a", "T2", 0), ("b", "FLAIR", 2500)]):
+        write_classic(tmp_path / folder, voxels(seed=seed), "T1", number=7)
+        times = {"EchoTime": 90, "RepetitionTime": 9000, "InversionTime": inversion}
+        write_classic(tmp_path / folder, voxels(), other, number=8, **times)
+    remarks(tmp_path / "a", tmp_path / "out")
+    return tmp_path / "b", tmp_path / "out"
+
+
+def test_an_image_that_another_folder_gave_stays(twice):
+    second, out = twice
+    (t1,) = out.rglob("*_T1w.nii.gz")
+    before = t1.read_bytes()
+    assert remarks(second, out) == (
+        f"series 7 (T1) left out: {t1.name} there from elsewhere; expected a study in one folder",
+    )
+    assert t1.read_bytes() == before
+    assert images(out) == ["FLAIR.nii.gz", "T1w.nii.gz", "T2w.nii.gz"]
+
+    (study,) = convert(second, out, overwrite=True, reporter=QUIET).results
+    assert study.remarks == ()
+    assert t1.read_bytes() != before
+    assert remarks(second, out) == (), "now its own"
+
+
+def test_a_folder_that_was_moved_replaces_what_it_gave(twice):
+    second, out = twice
+    (t1,) = out.rglob("*_T1w.nii.gz")
+    before = t1.read_bytes()
+    (study,) = convert(second, out, others=set(), reporter=QUIET).results
+    assert study.remarks == ()
+    assert t1.read_bytes() != before
+    (study,) = convert(second.with_name("a"), out, others={t1}, reporter=QUIET).results
+    assert [remark.partition(":")[0] for remark in study.remarks] == ["series 7 (T1) left out"]
+
+
+def test_an_image_of_whoever_stays(twice):
+    second, out = twice
+    (t1,) = out.rglob("*_T1w.nii.gz")
+    t1.with_name(t1.name.replace(".nii.gz", ".json")).unlink()
+    (said,) = remarks(second, out)
+    assert said.startswith("series 7 (T1) left out")
+
+
+def test_adc_that_cannot_be_converted_is_made_of_raw_diffusion(tmp_path):
+    write_diffusion(tmp_path / "in", voxels(), [(0, 1.0), (1000, 0.5), (1000, 0.3), (1000, 0.4)], number=3)
+    cut_adc = write_classic(tmp_path / "in/adc", voxels(), "ADC", number=9, ImageType=["DERIVED", "PRIMARY", "ADC"])[3]
+    cut_adc.write_bytes(cut_adc.read_bytes()[:-700])
+    said = remarks(tmp_path / "in", tmp_path / "out")
+    assert said[0].startswith("series 9 (ADC) left out: dcm2niix makes")
+    assert images(tmp_path / "out") == ["ADC.nii.gz", "trace.nii.gz"]

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from dicom_phantoms import SHAPE, affine, voxels, write_classic, write_enhanced
+from dicom_phantoms import SHAPE, affine, voxels, write_classic, write_diffusion, write_enhanced
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo
 from pmmsynth.intake import bids, convert
@@ -56,15 +56,7 @@ def test_an_enhanced_series(tmp_path):
 
 def test_raw_diffusion_gives_trace_and_adc(tmp_path):
     s0 = voxels() + np.uint16(200)
-    shared = {"number": 5, "EchoTime": 80, "RepetitionTime": 4000}
-    for part, (b, share) in enumerate([(0, 1.0), (1000, 0.5), (1000, 0.3), (1000, 0.4)]):
-        volume = (s0 * share).round().astype(np.uint16)
-        folder = tmp_path / f"in/{part}"
-        write_classic(folder, volume, "ep2d_diff", DiffusionBValue=float(b), AcquisitionNumber=part + 1, **shared)
-    for number, path in enumerate(sorted((tmp_path / "in").rglob("*.dcm"))):
-        image = pydicom.dcmread(path)
-        image.InstanceNumber = number + 1
-        image.save_as(path)
+    write_diffusion(tmp_path / "in", s0, [(0, 1.0), (1000, 0.5), (1000, 0.3), (1000, 0.4)], number=5)
     outcome, cases = converted(tmp_path / "in", tmp_path / "out")
     (case,) = cases.values()
     assert list(case.images) == ["DWI", "ADC"]

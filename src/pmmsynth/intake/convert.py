@@ -5,7 +5,7 @@ import json
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -66,22 +66,30 @@ class Converted:
 
 
 def convert(
-    root: Path, out: Path, *, jobs: int = 1, cluster: str | None = None, overwrite: bool = False, reporter: Reporter
+    root: Path,
+    out: Path,
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    overwrite: bool = False,
+    others: Set[Path] | None = None,
+    reporter: Reporter,
 ) -> Outcome[Converted]:
     """Write every recognized series below `root` as NIfTI with a sidecar into the BIDS tree `out`.
 
     Patients and studies get labels made of digests of their identifiers; nothing that names them is written. Several
     series of one sequence become run-1, run-2, ... in the order of their numbers, after them those whose times speak
-    against their name. Raw diffusion becomes its trace image
-    and ADC, unless the scanner's own are there. What was made from the same files is left as it is; what was made from
-    `root` before and is not made any more is removed.
+    against their name. Raw diffusion becomes its trace image and ADC, unless the scanner's own can be had. What was
+    made from the same files is left as it is, as is what others made; what was made from `root` before and is not
+    made any more is removed.
 
     Args:
         root: A folder of DICOM files, in whatever order and depth.
         out: The tree.
         jobs: Studies at a time, in as many processes.
         cluster: Address of a Dask scheduler whose workers do it instead.
-        overwrite: Convert again what is there.
+        overwrite: Convert again what is there, and replace what others made.
+        others: Images that others made; if None, all that were not made from `root`.
         reporter: Where to speak.
 
     Raises:
@@ -99,7 +107,7 @@ def convert(
     with only_writer(out):
         sweep(out)
         outcome = map_cases(
-            partial(_convert_study, out=out.absolute(), source=_source(root), overwrite=overwrite),
+            partial(_convert_study, out=out.absolute(), source=_source(root), overwrite=overwrite, others=others),
             studies,
             [study.name for study in studies],
             label="convert",
@@ -151,19 +159,23 @@ def usable(study: Sequence[Series]) -> tuple[list[Series], list[str]]:
     return sorted(chosen, key=lambda series: series.remark is not None), remarks
 
 
-def _convert_study(study: Study, *, out: Path, source: str, overwrite: bool) -> Converted:
+def _convert_study(study: Study, *, out: Path, source: str, overwrite: bool, others: Set[Path] | None) -> Converted:
+    def is_taken(path: Path) -> bool:
+        return not overwrite and (_is_foreign(path, source) if others is None else path in others)
+
     chosen, remarks = usable(study.series)
     new: list[Path] = []
     kept: list[Path] = []
-    for modality in ordered(s.modality for s in chosen if s.modality):
+    given = set()
+    for modality in reversed(ordered(s.modality for s in chosen if s.modality)):  # ADC first: DWI may have to give it
         same = [s for s in chosen if s.modality == modality]
-        wants_adc = modality == "DWI" and not any(s.modality == "ADC" for s in chosen)
+        wants_adc = modality == "DWI" and "ADC" not in given
         for number, series in enumerate(same, 1):
             run = f"run-{number}_" if len(same) > 1 else ""
             names = (modality, "ADC") if wants_adc else (modality,)
             paths = {name: _target(out, study, name, run) for name in names}
             try:
-                made, there, said = _convert_series(series, modality, paths, source, overwrite)
+                made, there, said = _convert_series(series, modality, paths, source, overwrite, is_taken)
             except BadInput as error:  # an odd series does not spoil the others
                 reason = f"{error.found}; expected {error.expected}"
                 remarks.append(f"series {series.number} ({modality}) left out: {reason}")
@@ -171,6 +183,7 @@ def _convert_study(study: Study, *, out: Path, source: str, overwrite: bool) -> 
             new += made
             kept += there
             remarks += said
+            given.add(modality)
     if not new and not kept:
         reasons = [*remarks, *(f"series {s.number}: {s.why}" for s in study.series if not s.modality)]
         raise BadInput(
@@ -184,20 +197,29 @@ def _convert_study(study: Study, *, out: Path, source: str, overwrite: bool) -> 
 
 
 def _convert_series(
-    series: Series, modality: str, paths: dict[str, Path], source: str, overwrite: bool
+    series: Series,
+    modality: str,
+    paths: dict[str, Path],
+    source: str,
+    overwrite: bool,
+    is_taken: Callable[[Path], bool],
 ) -> tuple[list[Path], list[Path], list[str]]:
-    """Write the image of a series, and the ADC made with it if `paths` has a place for it.
+    """Write the image of a series, and the ADC made with it if `paths` has a place for it that is not taken.
 
     Returns:
         Images written, those that were up to date, and what to know of them.
 
     Raises:
-        BadInput: If it does not become one image.
+        BadInput: If it does not become one image, or would replace one that others made.
     """
     wants_adc = len(paths) > 1
     digest = _digest(series, wants_adc)
     if not overwrite and _made_of(paths[modality], digest):
         return [], [path for path in paths.values() if _made_of(path, digest)], _said_then(paths[modality])
+    if is_taken(paths[modality]):
+        raise BadInput(f"{paths[modality].name} there from elsewhere", "a study in one folder", "see --overwrite")
+    if wants_adc and is_taken(paths["ADC"]):
+        return _convert_series(series, modality, {modality: paths[modality]}, source, overwrite, is_taken)
     images, said = _images(series, modality, wants_adc)
     said = [f"series {series.number}: {text}" for text in said]
     for name, (image, sidecar) in images.items():  # the series' own image last: it says that all is there
@@ -337,6 +359,12 @@ def _remove_earlier(folder: Path, there: Set[Path], source: str) -> list[str]:
 
 def _made_of(path: Path, digest: str) -> bool:
     return path.is_file() and _said_of(_sidecar(path)).get("Digest") == digest
+
+
+def _is_foreign(path: Path, source: str) -> bool:
+    """Whether an image was not made from this source."""
+    said = _said_of(_sidecar(path))
+    return path.is_file() and (not said or said.get("Source", source) != source)
 
 
 def _said_then(path: Path) -> list[str]:

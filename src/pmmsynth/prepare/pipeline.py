@@ -204,7 +204,9 @@ def _convert(
         before = len(failures)
         for root in table.roots(path.parent):
             try:
-                done = convert(root, place, jobs=jobs, cluster=cluster, overwrite=overwrite, reporter=reporter)
+                done = convert(
+                    root, place, jobs=jobs, cluster=cluster, overwrite=overwrite, others=there, reporter=reporter
+                )
             except NothingToDo as error:
                 found = f"dataset {table.name}: no DICOM series of MR in {root}"
                 raise BadInput(found, "at least one", "check root and layout") from error

@@ -116,3 +116,14 @@ def test_seed_matters():
     names = [f"p{i}" for i in range(50)]
     one, other = (split_patients(names, {}, seed=s, val=0.1, test=0.2) for s in (0, 1))
     assert one != other
+
+
+def test_the_lines_of_one_dataset_are_a_manifest_too(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    build(["d", "e"], [case("a"), case("a", "e", "p")], "here").write(path)
+    some = tmp_path / "e.jsonl"
+    some.write_text(path.read_text().splitlines(keepends=True)[1])
+    assert (Manifest.read(some).datasets, [c.subject for c in Manifest.read(some).cases]) == (("e",), ["p"])
+    (tmp_path / "datasets.json").write_text('{"datasets": [{"name": "d"}]}')
+    with pytest.raises(BadInput, match="unlisted datasets"):
+        Manifest.read(some)

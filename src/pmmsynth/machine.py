@@ -12,12 +12,27 @@ from pathlib import Path
 import psutil
 import torch
 
+from pmmsynth.errors import UsageError
+
 
 def fast_bf16(device: str = "auto") -> bool:
     """Whether the hardware computes in bfloat16, rather than emulating it; "auto" is CUDA where there is some."""
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is some. Raises UsageError if it is not usable here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # no such name, or not on this machine
+        raise UsageError(
+            f"found device {name!r}, not usable here; expected auto, cpu or cuda; choose another"
+        ) from error
 
 
 def can_compile() -> bool:

@@ -93,13 +93,14 @@ class Manifest(BaseModel):
                 raise BadInput(f"{path}, line {number}: {reason}", "one case per line", "correct the line") from error
         table = path.parent / "datasets.json"
         names = list(dict.fromkeys(c.dataset for c in cases))
-        if table.is_file():
+        if table.is_file():  # of the whole, of which these may be some lines
             try:
-                names = [row["name"] for row in json.loads(table.read_text(encoding="utf-8"))["datasets"]]
+                known = [row["name"] for row in json.loads(table.read_text(encoding="utf-8"))["datasets"]]
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise BadInput(
                     f"{table}: {type(error).__name__}: {error}", "the table beside a manifest", "prepare again"
                 ) from error
+            names = [name for name in known if name in names]
         return build(names, cases, str(path))
 
 

@@ -41,6 +41,14 @@ def parse_modality(text: str) -> str:
     return text.strip().upper()
 
 
+def parse_modalities(texts: Iterable[str]) -> tuple[str, ...]:
+    """Canonical names, in the order given. Raises UsageError if one is no name, or there twice."""
+    names = tuple(map(parse_modality, texts))
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"found {twice[0]} twice; expected each sequence once; leave one out")
+    return names
+
+
 def check_modalities(names: Sequence[str]) -> None:
     """Raise ValueError unless these are canonical names, at least one and none twice."""
     if not names or len(set(names)) < len(names):

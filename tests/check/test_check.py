@@ -111,8 +111,30 @@ def test_one_patient_twice(call, tmp_path):
     save_case(tmp_path / "b/P9")
     code, out, _ = call(tmp_path / "a", tmp_path / "b")
     assert code == 5
-    assert "WRONG: an image that (not said)/P9 has too (one patient twice?); expected its own; exclude one" in out
+    assert "WRONG: an image that P9 has too (one patient twice?); expected its own; exclude one" in out
     assert "3 cases: 1 can be used" in out
+
+
+def test_one_patient_in_two_folders_under_one_name(call, tmp_path):
+    for folder in "ab":
+        save_case(tmp_path / folder / "P1")
+    code, out, _ = call(tmp_path / "a", tmp_path / "b")
+    assert code == 4
+    for other in "ba":
+        assert re.search(rf"WRONG: an image that \S*/{other}/P1/\S+ has too", out)
+
+
+def test_what_a_folder_is_called_says_nothing_of_the_image(call, tmp_path):
+    for folder in ("plain", "skull_stripped"):
+        save_case(tmp_path / folder / "P1")
+        for path in (tmp_path / folder / "P1").glob("*.nii.gz"):
+            image = nib.load(path)
+            values = image.get_fdata()
+            inside = values > 0
+            values[inside] = (values[inside] - np.median(values[inside])) / values[inside].std()
+            save(path, values, image.affine)
+        code, out, _ = call(tmp_path / folder)
+        assert (code, "of the brain below 0" in out) == (4, True), folder
 
 
 def test_missing_sequences_and_files_nobody_takes(call, tmp_path):

@@ -63,3 +63,19 @@ def test_a_store_of_before_gets_its_labels_and_trains_on(labelled):
     run(labelled)
     assert read_case(store / "BraTS2021_00001").labels().max() == 4
     assert data_digest(Store(store.parent)) == digest
+
+
+@pytest.mark.parametrize(("value", "said"), [(1.7, "value 1.7"), (300, "value 300")])
+def test_values_that_are_no_tissues_are_refused(labelled, value, said):
+    """As an interpolated mask has them; a mask of one class may hold any."""
+    for name in ("BraTS2021_00001", "other"):
+        path = labelled.parent / "glioma" / name / "seg.nii.gz"
+        mask = np.zeros(SMALL)
+        mask[16:26, 18:30, 4:8] = 2
+        mask[16, 18:30, 4:8] = value
+        save(path, mask)
+    done = prepare(labelled, labelled.parent / "store", matrix=48, inplane_mm=3, reporter=Reporter(quiet=True))
+    (failure,) = done.failures
+    assert failure.name == "glioma/BraTS2021_00001"
+    assert said in failure.reason
+    assert read_case(labelled.parent / "store/glioma/other").lesion().sum() == 10 * 12 * 4

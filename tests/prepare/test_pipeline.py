@@ -230,6 +230,14 @@ def test_a_foreign_folder_is_not_touched(three, tmp_path):
         run(three)
 
 
+def test_a_folder_of_hidden_files_is_a_new_one(three, tmp_path):
+    (tmp_path / "store").mkdir()
+    for name in (".DS_Store", ".writing-0123456789abcdef.json"):
+        (tmp_path / "store" / name).write_text("x")
+    run(three)
+    assert (tmp_path / "store/store.json").is_file()
+
+
 def test_withheld_modalities_stay_in_test_only(three, tmp_path):
     cohort(tmp_path, GLIOMA + '\nwithhold = ["FLAIR"]\nsplit = {val = ["case1"], test = ["case2"]}')
     got = {c.record.split: c.record.modalities for c in run(three).results}

@@ -197,3 +197,12 @@ def test_refusals(gliomas, model, method, tmp_path, quiet):
         with pytest.raises(UsageError, match=rf"does not do .*->{name} in {dataset}"):
             check_task(list(gliomas.cases("train")), NAMES, name, part)
     assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_made_of_damaged_arrays(model, tmp_path, quiet):
+    store = make_segment_store(tmp_path / "store", "B")
+    case = read_case(store.root / "B" / "B0")
+    np.save(case.folder / "images.npy", np.full_like(case.images(), 0.5))
+    with pytest.raises(BadInput, match=r"B0/images.npy: not the bytes"):
+        train_segmenter(store, tmp_path / "run", TINY, models=[model], reporter=quiet)
+    assert not list((tmp_path / "run").rglob("*.npy"))

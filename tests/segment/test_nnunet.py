@@ -131,3 +131,21 @@ def test_a_model_that_cannot_is_refused_before_any_file(gliomas, tmp_path, quiet
     with pytest.raises(UsageError, match=r"does not do T1\+T1C\+FLAIR->T2"):
         export_nnunet(gliomas, tmp_path / "out", left_out="T2", model=one, reporter=quiet)
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_arrays_are_not_exported(tmp_path, quiet):
+    store = make_segment_store(tmp_path / "store", "B")
+    case = read_case(store.root / "B" / "B1")
+    np.save(case.folder / "images.npy", np.full_like(case.images(), 0.5))
+    with pytest.raises(BadInput, match=r"B1/images.npy: not the bytes"):
+        export_nnunet(store, tmp_path / "out", reporter=quiet)
+    assert not (tmp_path / "out/dataset.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({"modalities": ("T1", "t1n")}, "T1 twice"), ({"device": "cpu"}, "--device cpu without --model")],
+)
+def test_what_makes_no_sense_is_refused(gliomas, tmp_path, quiet, asked, said):
+    with pytest.raises(UsageError, match=said):
+        export_nnunet(gliomas, tmp_path / "out", **asked, reporter=quiet)

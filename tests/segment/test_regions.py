@@ -9,14 +9,15 @@ from pmmsynth.errors import BadInput
 from pmmsynth.segment.regions import is_marked, regions_of
 from pmmsynth.segment.slices import marked_cases
 from pmmsynth.store import PreparedCase, Store, read_case
-from segment_phantoms import make_segment_store, tumour
+from segment_phantoms import MATRIX, make_segment_store, tumour
 
 
 def labelled(store: Store, values: list[int], meaning: dict[int, str]) -> PreparedCase:
-    """A case whose first voxels have these values."""
+    """A case where these values lie in a row, and else nothing."""
     case = next(store.cases())
     labels = np.zeros_like(case.labels())
-    labels[0, 0, : len(values)] = values
+    middle = MATRIX // 2  # in the brain
+    labels[0, middle, middle : middle + len(values)] = values
     np.save(case.folder / "labels.npy", labels[None])
     record = json.loads((case.folder / "case.json").read_text()) | {"lesion_labels": meaning}
     (case.folder / "case.json").write_text(json.dumps(record))
@@ -27,8 +28,18 @@ def labelled(store: Store, values: list[int], meaning: dict[int, str]) -> Prepar
 def test_regions_by_hand(tmp_path, enhancing):
     meaning = {1: "necrotic core", 2: "oedema", enhancing: "enhancing"}
     case = labelled(make_segment_store(tmp_path, "A"), [0, 1, 2, enhancing], meaning)
-    regions = regions_of(case, "glioma")[:, 0, 0, :4]
+    regions = regions_of(case, "glioma")[:, 0, MATRIX // 2, MATRIX // 2 :][:, :4]
     np.testing.assert_array_equal(regions, [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]])
+
+
+def test_what_sticks_out_of_the_brain_does_not_count(tmp_path):
+    store = make_segment_store(tmp_path, "A")
+    case = next(store.cases())
+    before = regions_of(case, "glioma")
+    np.save(case.folder / "labels.npy", np.where(case.brain(), case.labels(), 4)[None].astype(np.uint8))
+    np.testing.assert_array_equal(regions_of(case, "glioma"), before)
+    np.save(case.folder / "masks.npy", np.stack([case.brain(), case.lesion() | ~case.brain()]))
+    np.testing.assert_array_equal(regions_of(case, "lesion"), before[:1])
 
 
 def test_a_value_of_the_other_convention_is_refused(tmp_path):

@@ -42,6 +42,15 @@ def test_the_verbs(gliomas, tmp_path, capsys):
     assert "expected one of several sequences" in capsys.readouterr().err
 
 
+def test_a_sequence_given_twice_or_a_device_that_is_not_here_is_one_line(gliomas, full, tmp_path, capsys):
+    twice = ["--modality", "T1", "--modality", "t1n", "--left-out", "T1"]
+    assert main(["segment", "train", str(gliomas.root), "--out", str(tmp_path / "run"), *twice]) == 2
+    assert "found T1 twice; expected each sequence once" in capsys.readouterr().err
+    asked = ["segment", "evaluate", str(gliomas.root), "--out", str(tmp_path / "out"), "--segmenter", str(full)]
+    assert main([*asked, "--device", "nonsense"]) == 2
+    assert "found device 'nonsense', not usable here" in capsys.readouterr().err
+
+
 def test_a_folder_of_other_things_is_left_alone(gliomas, tmp_path, capsys):
     own = tmp_path / "segmentation.md"
     own.write_text("two years of work\n")

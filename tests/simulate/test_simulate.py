@@ -186,6 +186,16 @@ def test_what_a_killed_run_left_out_is_written_by_the_next(tmp_path: Path) -> No
         simulate(tmp_path, **asked)
 
 
+def test_what_a_killed_run_had_begun_goes(tmp_path: Path) -> None:
+    simulate(tmp_path, cases={"ISLES": 1}, seed=4, reporter=QUIET)
+    begun = tmp_path / "ISLES" / ".writing-0123456789abcdef0123456789abcdef"
+    begun.mkdir()
+    (begun / "dwi.nii.gz").write_bytes(b"half")
+    (tmp_path / "ISLES.png").unlink()
+    simulate(tmp_path, cases={"ISLES": 1}, seed=4, reporter=QUIET)
+    assert not begun.exists()
+
+
 @pytest.mark.parametrize("cases", [0, {}, {"ADNI": 1}])
 def test_wrong_requests_are_refused(tmp_path: Path, cases: int | dict[str, int]) -> None:
     with pytest.raises(UsageError):

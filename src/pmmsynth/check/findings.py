@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pmmsynth.case import Case, Scans
+from pmmsynth.case import Case
 from pmmsynth.check.contrast import suspicions
 from pmmsynth.errors import BadInput
 from pmmsynth.prepare import prepare_volumes
-from pmmsynth.prepare.brain import brain_mask
+from pmmsynth.prepare.brain import HasSkull, brain_mask
 from pmmsynth.prepare.quality import remarks, unplaced
-from pmmsynth.prepare.volumes import check_places
+from pmmsynth.prepare.volumes import check_places, check_tissues
 from pmmsynth.volume import Volume, read_sequence, read_volume
 
 MATRIX, INPLANE_MM = 128, 2.0
@@ -89,7 +89,7 @@ def look(task: Look) -> Findings:
     problems, notes = list(_duplicates(files)), list(case.remarks)
     notes += [unplaced(name) for name, v in volumes.items() if v.is_lost]
     if len(volumes) == len(case.images) and not any(file.problem for file in files) and not problems:
-        more, noted = _together(volumes, masks.get("brain"), masks.get("lesion"), case.scans)
+        more, noted = _together(volumes, masks.get("brain"), masks.get("lesion"), case)
         problems += more
         notes += noted
     missing = tuple(name for name in task.usual if name not in case.images)
@@ -118,9 +118,10 @@ def _duplicates(files: Sequence[File]) -> list[str]:
 
 
 def _together(
-    volumes: dict[str, Volume], brain: Volume | None, lesion: Volume | None, scans: Scans
+    volumes: dict[str, Volume], brain: Volume | None, lesion: Volume | None, case: Case
 ) -> tuple[list[str], list[str]]:
     """Problems and remarks of the sequences side by side, as far as they need no registration."""
+    scans = case.scans
     heads = [name for name, volume in volumes.items() if _has_skull(volume, name)] if brain is None else []
     if heads and scans.skull_stripped:
         return [], [
@@ -128,6 +129,8 @@ def _together(
             "headers agree) in the cohort file, or synthesize --raw"
         ]
     try:
+        if lesion is not None and case.tissues:
+            check_tissues(lesion)
         check_places(volumes, brain, lesion)
         if not scans.skull_stripped or not scans.registered:
             return [], []
@@ -142,6 +145,8 @@ def _together(
 def _has_skull(volume: Volume, name: str) -> bool:
     try:
         brain_mask(volume, name)
-    except BadInput as error:
-        return "skull" in error.found
+    except HasSkull:
+        return True
+    except BadInput:
+        pass
     return False

@@ -1,6 +1,6 @@
 """Folders, manifests, cohort files and DICOM -> the findings of every case, as a table or as JSON."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -153,14 +153,14 @@ def _of_dicom(root: Path, dataset: str) -> list[Findings]:
 
 def _across(found: Sequence[Findings]) -> list[Findings]:
     """With what only shows between cases: one image in two of them."""
-    owners: dict[str, list[str]] = defaultdict(list)
-    for case in found:
-        for digest in {file.digest for file in case.files if file.digest}:
-            owners[digest].append(f"{case.dataset}/{case.case}".removeprefix("/"))
+    owners: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    names = Counter(_name(case) for case in found)
+    for number, case in enumerate(found):
+        for digest, place in {file.digest: file.place for file in case.files if file.digest}.items():
+            owners[digest].append((number, _name(case) if names[_name(case)] == 1 else place))
     said = []
-    for case in found:
-        own = f"{case.dataset}/{case.case}".removeprefix("/")
-        others = sorted({o for f in case.files for o in owners.get(f.digest, ()) if f.digest and o != own})
+    for number, case in enumerate(found):
+        others = sorted({name for f in case.files for other, name in owners.get(f.digest, ()) if other != number})
         same = f"an image that {', '.join(others)} has too (one patient twice?); expected its own; exclude one of them"
         said.append(replace(case, problems=(*case.problems, same) if others else case.problems))
     return said

@@ -161,7 +161,7 @@ def _same_names(cases: Sequence[Case]) -> None:
             raise BadInput(
                 f"cases {seen[path]} and {case.dataset}/{case.id}: one output name {path.name}",
                 "unique names",
-                "rename one, or make them in two runs with two --out",
+                "rename one, or make them in two runs with two --out, from a manifest by the lines of one dataset each",
             )
         seen[path] = f"{case.dataset}/{case.id}"
 

@@ -13,6 +13,7 @@ from pmmsynth.case import READY, Scans
 from pmmsynth.errors import BadInput, UsageError
 from pmmsynth.infer.backends import Backend, GraphGenerator, Precision, TorchGenerator, graph_generator, in_bf16
 from pmmsynth.infer.memory import slices_within
+from pmmsynth.machine import device_of
 from pmmsynth.modality import Task, ordered, parse_modality
 from pmmsynth.model import ModelCard, load_model
 from pmmsynth.predict import predict
@@ -95,7 +96,7 @@ class Synthesizer:
         """
         if backend != "torch" and device not in ("auto", "cpu"):
             raise UsageError(f"found device {device!r} with {backend}; expected auto or cpu there; leave it out")
-        place = _device(device) if backend == "torch" else torch.device("cpu")
+        place = device_of(device) if backend == "torch" else torch.device("cpu")
         if memory is not None and place.type != "cpu":
             raise UsageError(
                 f"found --memory and device {place.type}; expected one of them: it limits the main memory; leave it out"
@@ -250,18 +251,6 @@ class Synthesizer:
         others = [d.intensity[target] for d in self.card.datasets if target in d.intensity]
         chosen = [i for i in others if i.units == others[0].units]
         return others[0].model_copy(update={"scale": median(i.scale for i in chosen)}), "all datasets"
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # no such name, or not on this machine
-        raise UsageError(
-            f"found device {name!r}, not usable here; expected auto, cpu or cuda; choose another"
-        ) from error
 
 
 def _by_sources(given: tuple[str, ...], targets: Sequence[str]) -> dict[tuple[str, ...], tuple[str, ...]]:

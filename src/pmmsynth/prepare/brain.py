@@ -14,6 +14,10 @@ LARGEST_BRAIN_ML = 2600
 """Stripped volumes here measure 1100 to 1900 ml, the MNI brain 1900; heads with skull 2900 and more."""
 
 
+class HasSkull(BadInput):
+    """More than a brain is above 0."""
+
+
 def brain_mask(volume: Volume, name: str) -> NDArray[np.bool_]:
     """Voxels above 0, specks removed, holes filled slice by slice.
 
@@ -22,8 +26,8 @@ def brain_mask(volume: Volume, name: str) -> NDArray[np.bool_]:
         name: What to call it in an error.
 
     Raises:
-        BadInput: If much of it is below 0, there is no background, next to nothing else, or more tissue than any brain
-            has.
+        HasSkull: If there is no background, or more tissue than any brain has.
+        BadInput: If much of it is below 0, or next to nothing above.
     """
     place = str(volume.path or name)
     positive = volume.data > 0
@@ -33,7 +37,7 @@ def brain_mask(volume: Volume, name: str) -> NDArray[np.bool_]:
     share = float(positive.mean())
     remedy = "strip the skull first (HD-BET, SynthStrip)"
     if share > 0.9:
-        raise BadInput(
+        raise HasSkull(
             f"{place}: no background ({share:.0%} of the voxels above 0), looks like a head with skull",
             "a skull-stripped volume, 0 outside the brain",
             remedy,
@@ -47,7 +51,7 @@ def brain_mask(volume: Volume, name: str) -> NDArray[np.bool_]:
     mask[box] = _filled(_without_specks(positive[box]), volume.affine)
     ml = float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000)
     if ml > LARGEST_BRAIN_ML:
-        raise BadInput(
+        raise HasSkull(
             f"{place}: {ml:.0f} ml above 0, looks like a head with skull",
             f"a skull-stripped brain, at most {LARGEST_BRAIN_ML} ml",
             remedy,

@@ -25,7 +25,7 @@ from pmmsynth.prepare.pictures import pictures
 from pmmsynth.prepare.quality import remarks, unfit
 from pmmsynth.prepare.review import Review, read_review, review_path
 from pmmsynth.prepare.sheet import contact_sheet
-from pmmsynth.prepare.volumes import prepare_volumes
+from pmmsynth.prepare.volumes import check_tissues, prepare_volumes
 from pmmsynth.store import (
     RECORD,
     CaseRecord,
@@ -186,7 +186,7 @@ def _check_pixels(out: Path, matrix: int, inplane_mm: float) -> None:
 
 def _is_begun(folder: Path) -> bool:
     """Whether there is nothing in it yet but what a run converts before it knows the cases."""
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {CONVERTED}
+    return folder.is_dir() and {path.name for path in folder.iterdir() if not path.name.startswith(".")} <= {CONVERTED}
 
 
 def _convert(
@@ -275,6 +275,9 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         if old and (old.record.inputs, old.record.lesion_labels) == (inputs, case.tissues):
             return _Done(old, is_new=False)
     volumes = {name: read_sequence(path) for name, path in case.images.items()}
+    lesion = read_volume(case.lesion, constant_ok=True) if case.lesion else None
+    if lesion is not None and case.tissues:
+        check_tissues(lesion)
     prepared = prepare_volumes(
         volumes,
         matrix=chosen.matrix,
@@ -282,7 +285,7 @@ def _prepare_case(case: Case, *, out: Path, settings: Mapping[str, Settings], ov
         slice_mm=chosen.slice_mm,
         scans=chosen.scans,
         mask=read_volume(case.brain) if case.brain else None,
-        lesion=read_volume(case.lesion, constant_ok=True) if case.lesion else None,
+        lesion=lesion,
     )
     review = Review(
         dataset=case.dataset,

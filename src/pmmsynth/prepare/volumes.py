@@ -155,6 +155,18 @@ def prepare_volumes(
     )
 
 
+def check_tissues(mask: Volume) -> None:
+    """Refuse a mask whose values cannot each stand for a tissue, as after interpolation."""
+    values = mask.data[mask.data > 0]
+    odd = values[(values % 1 != 0) | (values > 255)]
+    if odd.size:
+        raise BadInput(
+            f"{mask.path}: value {odd[0]:g}",
+            "whole numbers up to 255, each of a tissue (lesion_labels)",
+            "resample the mask again, by nearest neighbour",
+        )
+
+
 def check_places(volumes: Mapping[str, Volume], brain: Volume | None, lesion: Volume | None) -> None:
     """Refuse a sequence or mask that does not say how it lies, beside others that do or have another grid."""
     masks = {"brain mask": brain, "lesion mask": lesion}

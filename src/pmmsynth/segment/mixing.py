@@ -95,13 +95,14 @@ def synthesize_training(
         Per case (modality, slice, row, column) in [0, 1]; 0 outside the brain and in slices without brain.
 
     Raises:
-        BadInput: If a file that is there is damaged.
+        BadInput: If a file that is there is damaged, or an array of a case.
     """
     found = []
     with reporter.progress("synthesizing training cases", len(cases)) as advance:
         for case in cases:
             path = folder / case.record.dataset / f"{case.record.case}.npy"
             if not path.is_file():
+                case.verify()
                 with replacing(path) as temporary, temporary.open("wb") as file:
                     np.save(file, synthesized(case, modalities, synthesis.method(case)), allow_pickle=False)
             found.append(_open(path, (len(modalities), *case.brain().shape)))

@@ -16,7 +16,7 @@ from pmmsynth.errors import UsageError
 from pmmsynth.evaluate.method import Method
 from pmmsynth.infer import Synthesizer
 from pmmsynth.learned import check_unknown
-from pmmsynth.modality import parse_modality
+from pmmsynth.modality import parse_modalities, parse_modality
 from pmmsynth.segment.regions import REGIONS, TISSUES, Target, regions_of
 from pmmsynth.segment.score import check_task, inputs
 from pmmsynth.segment.slices import brain_slices, marked_cases
@@ -58,18 +58,20 @@ def export_nnunet(
         reporter: Where to speak.
 
     Raises:
-        BadInput: If no training case has all sequences and a mask, or with a model no test case.
-        UsageError: If `out` holds a complete data set or other things, there is nothing left to see, the model does not
-            make the sequence or learned from a test case, two cases would share a name, or another process writes
-            there.
+        BadInput: If no training case has all sequences and a mask, with a model no test case, or an array is damaged.
+        UsageError: If there is a device without a model, `out` holds a complete data set or other things, there is
+            nothing left to see, the model does not make the sequence or learned from a test case, two cases would share
+            a name, or another process writes there.
     """
-    names = tuple(map(parse_modality, modalities)) or store.record.modalities
+    names = parse_modalities(modalities) or store.record.modalities
     left_out = parse_modality(left_out) if left_out else ""
     if (model and not left_out) or (left_out and (left_out not in names or len(names) == 1)):
         raise UsageError(
             f"found --left-out {left_out or 'missing'}; expected one of several sequences, {', '.join(names)}; "
             "choose one of them"
         )
+    if device != "auto" and not model:
+        raise UsageError(f"found --device {device} without --model; expected both: nothing is computed; leave it out")
     channels = names if model else tuple(name for name in names if name != left_out)
     method = Method.of([Synthesizer.load(model, device)], [model], store) if model else None
     training = marked_cases(store, ["train", "val"], target, names, reporter)
@@ -89,6 +91,7 @@ def export_nnunet(
         _begin(out)
         with reporter.progress(f"writing {out.name}", len(cases)) as advance:
             for case in cases:
+                case.verify()
                 is_test = case.record.split == "test"
                 synthesized = left_out if is_test else ""
                 images = inputs(case, channels, synthesized, method if is_test else None)

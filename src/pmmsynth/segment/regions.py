@@ -31,7 +31,7 @@ def is_marked(record: CaseRecord, target: Target) -> bool:
 
 
 def regions_of(case: PreparedCase, target: Target, positions: slice | Sequence[int] = slice(None)) -> NDArray[np.bool_]:
-    """The true regions of a marked case: (region, slice, row, column), in the order of REGIONS.
+    """The true regions of a marked case inside its brain: (region, slice, row, column), in the order of REGIONS.
 
     Args:
         case: One that `is_marked`.
@@ -41,8 +41,9 @@ def regions_of(case: PreparedCase, target: Target, positions: slice | Sequence[i
     Raises:
         BadInput: If the mask has values that `lesion_labels` does not explain.
     """
+    brain = case.brain()[positions]
     if target == "lesion":
-        return case.lesion()[None, positions]
+        return case.lesion()[None, positions] & brain
     labels, meaning = case.labels()[positions], case.record.lesion_labels
     if unknown := set(np.unique(labels).tolist()) - {0, *meaning}:
         raise BadInput(
@@ -50,7 +51,7 @@ def regions_of(case: PreparedCase, target: Target, positions: slice | Sequence[i
             ", ".join(f"{value} ({name})" for value, name in sorted(meaning.items())),
             "correct the mask, or say in the cohort file what its values mean (lesion_labels)",
         )
-    return np.stack([np.isin(labels, values_of(meaning, tissues)) for tissues in TISSUES.values()])
+    return np.stack([np.isin(labels, values_of(meaning, tissues)) for tissues in TISSUES.values()]) & brain
 
 
 def values_of(meaning: Mapping[int, str], tissues: Iterable[str]) -> list[int]:

@@ -114,7 +114,7 @@ def evaluate_segmenter(
         model: A synthesis model or its run folder.
         left_out: The sequence it synthesizes.
         split: Which cases.
-        device: Of the synthesis model.
+        device: Of both.
         reporter: Where to speak.
 
     Raises:
@@ -122,7 +122,7 @@ def evaluate_segmenter(
         UsageError: If segmenter, model, sequence and store do not fit together, one of them learned from a case, or
             another process writes there.
     """
-    network, card = load_segmenter(folder)
+    network, card = load_segmenter(folder, device)
     left_out = parse_modality(left_out) if left_out else ""
     _check(card, store, model, left_out)
     method = Method.of([Synthesizer.load(model, device)], [model], store) if model else None
@@ -276,7 +276,7 @@ def _check(card: SegmenterCard, store: Store, model: Path | None, left_out: str)
 def _score(network: torch.nn.Module, target: Target, case: PreparedCase, images: torch.Tensor) -> list[Overlap]:
     """Each region of a case, inside its brain."""
     positions, brain = brain_slices(case), case.brain()
-    truths = regions_of(case, target) & brain
+    truths = regions_of(case, target)
     found: NDArray[np.bool_] = np.zeros_like(truths)
     found[:, positions] = segment(network, images).numpy().transpose(1, 0, 2, 3) & brain[positions]
     spacing = case.record.prepared.grid().spacing[::-1]

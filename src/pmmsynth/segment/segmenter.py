@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pmmsynth.atomic import replacing_folder, sha256, write_json
 from pmmsynth.case import Split
 from pmmsynth.errors import BadInput
+from pmmsynth.machine import device_of
 from pmmsynth.manifest import first_message
 from pmmsynth.model import load_tensors, save_tensors
 from pmmsynth.segment.regions import REGIONS, Target
@@ -70,7 +71,8 @@ class SegmenterCard(BaseModel):
 @torch.inference_mode()
 def segment(network: nn.Module, images: Tensor) -> Tensor:
     """Regions of slices: (slice, region, row, column), bool; a voxel belongs to those of probability above one half."""
-    return torch.cat([network(part) > 0 for part in torch.split(images, SLICES_AT_ONCE)])
+    device = next(network.parameters()).device
+    return torch.cat([(network(part.to(device)) > 0).cpu() for part in torch.split(images, SLICES_AT_ONCE)])
 
 
 def save_segmenter(folder: Path, network: nn.Module, card: SegmenterCard) -> None:
@@ -81,11 +83,12 @@ def save_segmenter(folder: Path, network: nn.Module, card: SegmenterCard) -> Non
         write_json(temporary / CARD, card.model_dump(mode="json"))
 
 
-def load_segmenter(folder: Path) -> tuple[nn.Module, SegmenterCard]:
+def load_segmenter(folder: Path, device: str = "auto") -> tuple[nn.Module, SegmenterCard]:
     """Read what `save_segmenter` wrote, or the one inside a run folder; nothing in it is executed.
 
     Raises:
         BadInput: If a file is missing, damaged, or the weights do not fit the card.
+        UsageError: If the device ("auto", "cpu" or "cuda") is not usable here.
     """
     inner = folder / "model"
     folder = inner if (inner / CARD).is_file() else folder
@@ -98,6 +101,7 @@ def load_segmenter(folder: Path) -> tuple[nn.Module, SegmenterCard]:
         raise BadInput(f"{folder / CARD}: {first_message(error)}", "the card of a segmenter", REMEDY) from error
     if sha256(folder / WEIGHTS) != card.weights_sha256:
         raise BadInput(f"{folder / WEIGHTS}: not the bytes {CARD} was written for", "its sha256", REMEDY)
+    place = device_of(device)
     network = card.build()
     network.load_state_dict(load_tensors(folder / WEIGHTS, network.state_dict(), REMEDY))
-    return network.eval(), card
+    return network.to(place).eval(), card

@@ -20,7 +20,7 @@ from pmmsynth.errors import BadInput, PmmsynthError, UsageError
 from pmmsynth.learned import learned_from
 from pmmsynth.machine import fast_bf16
 from pmmsynth.manifest import first_message
-from pmmsynth.modality import parse_modality
+from pmmsynth.modality import parse_modalities, parse_modality
 from pmmsynth.model import load_tensors, save_tensors
 from pmmsynth.record import Record
 from pmmsynth.segment.mixing import Synthesis, synthesize_training
@@ -65,7 +65,7 @@ class SegmentConfig:
 
     def resolved(self, store: Store) -> "SegmentConfig":
         """With the store's modalities and the machine's precision in place. Raises UsageError."""
-        names = tuple(map(parse_modality, self.modalities)) or store.record.modalities
+        names = parse_modalities(self.modalities) or store.record.modalities
         left_out = parse_modality(self.left_out) if self.left_out else ""
         if left_out and (left_out not in names or len(names) == 1):
             raise UsageError(

@@ -93,7 +93,7 @@ class Evaluate(Verb):
     split: Literal["train", "val", "test"] = "test"
     """Which cases."""
     device: str = "auto"
-    """auto, cpu or cuda, of the synthesis."""
+    """auto, cpu or cuda."""
 
     def run(self) -> int:
         _check_monai()
@@ -131,7 +131,7 @@ class Export(_Marked):
     model: Path | None = None
     """A synthesis model or run folder."""
     device: str = "auto"
-    """auto, cpu or cuda, of the synthesis."""
+    """auto, cpu or cuda, of the model."""
 
     def run(self) -> int:
         _check_monai()

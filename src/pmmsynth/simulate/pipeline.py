@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pmmsynth.atomic import only_writer, refuse_other_things, write_json
+from pmmsynth.atomic import only_writer, refuse_other_things, sweep, write_json
 from pmmsynth.console import Reporter
 from pmmsynth.errors import BadInput, NothingToDo, UsageError
 from pmmsynth.jobs import Outcome, map_cases
@@ -71,6 +71,7 @@ def simulate(
     if not todo and all((out / name).is_file() for name in kept):
         raise NothingToDo(f"found all {sum(wanted.values())} cases in {out}; add --overwrite to make them again")
     with only_writer(out):
+        sweep(out)
         write_json(out / RECORD, _record(seed))
         names = [f"{j.dataset}/{j.case}" for j in todo]
         outcome = map_cases(run, todo, names, label="simulate", jobs=jobs, cluster=cluster, reporter=reporter)

@@ -1,8 +1,25 @@
 """What ResViT and pFLSynth share: a residual encoder and decoder, and a PatchGAN, all with batch normalisation."""
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pmmsynth.tensors import Features, Images
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that has no running statistics: outside training every slice is normalised by its own.
+
+    So the published code tests, slice by slice and in training mode. A batch here is of one dataset and availability;
+    running statistics would be those of the last few.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, track_running_stats=False)
+
+    def forward(self, features: Features) -> Features:
+        if self.training:
+            return super().forward(features)
+        return functional.instance_norm(features, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
 class Stage(nn.Sequential):
@@ -14,7 +31,7 @@ class Stage(nn.Sequential):
     """
 
     def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d, *before: nn.Module) -> None:
-        super().__init__(*before, convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU())
+        super().__init__(*before, convolution, BatchNorm(convolution.out_channels), nn.ReLU())
 
 
 def stem(inputs: int, width: int) -> Stage:
@@ -52,7 +69,7 @@ class Residual(nn.Module):
             *([nn.Dropout(dropout)] if dropout else []),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=False),
-            nn.BatchNorm2d(channels),
+            BatchNorm(channels),
         )
 
     def forward(self, features: Features) -> Features:

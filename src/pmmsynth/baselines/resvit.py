@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pmmsynth.baselines.residual import PatchGAN, Residual, Stage, down, image, signed, stem, unsigned, up
+from pmmsynth.baselines.residual import BatchNorm, PatchGAN, Residual, Stage, down, image, signed, stem, unsigned, up
 from pmmsynth.data import Batch, Condition
 from pmmsynth.nets.generator import Architecture, Generator
 from pmmsynth.objective import Objective
@@ -68,9 +68,9 @@ class TransformerBlock(nn.Module):
         self.compress = nn.Sequential(
             Stage(nn.Conv2d(2 * channels, channels, 3, padding=1, bias=False)),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            BatchNorm(channels),
         )
-        self.beside = nn.Sequential(nn.Conv2d(2 * channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        self.beside = nn.Sequential(nn.Conv2d(2 * channels, channels, 1, bias=False), BatchNorm(channels))
 
     def forward(self, features: Features, transformer: nn.Module) -> Features:
         coarse = self.embed(self.down(features))

@@ -6,6 +6,7 @@ The title and what to make of it are written by hand, in experiments/comparison_
 experiments/comparison.py the panels of its first seed are copied; without, those copied before stay.
 """
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from tables import ABLATION, OURS, ablation, epoch_seconds, tables
 from pmmsynth.atomic import replacing, write_text
 from pmmsynth.console import clock
 from pmmsynth.evaluate import Score
-from pmmsynth.evaluate.tables import rows
+from pmmsynth.evaluate.tables import DASH, rows
 from pmmsynth.evaluate.tasks import ONE_TO_ONE
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.verb import ending
@@ -106,7 +107,7 @@ def cost(scores: Sequence[Score], seeds: Mapping[int, Done]) -> str:
     found = {name: each for _, done in sorted(seeds.items(), reverse=True) for name, each in done.methods.items()}
     trained = [name for name in ENTRIES if name in found]
     table = [row for row in rows([s for s in scores if s.task in ONE_TO_ONE]) if {*trained} <= {*row.cells}]
-    means = {n: fmean(row.cells[n].mean["psnr"] for row in table) for n in trained}
+    means = {n: fmean(row.cells[n].mean["psnr"] for row in table) if table else math.nan for n in trained}
     lines = [
         f"Quality is the mean over the {len(table)} rows of Table 1 and the seeds of a method; the rest is of its first"
         " seed. Time per slice: 16 slices at once, methods scored together in one run; training: the steps of all "
@@ -119,10 +120,13 @@ def cost(scores: Sequence[Score], seeds: Mapping[int, Done]) -> str:
         each = found[name]
         lines.append(
             f"| {name} | {each.models} | {each.parameters / 1e6:.2f} | {each.gmacs:.2f} | {each.ms:.1f} | "
-            f"{clock(each.training)} | {means[name]:.2f} |"
+            f"{clock(each.training)} | {f'{means[name]:.2f}' if table else DASH} |"
         )
-    ahead = [n for n in trained if found[n].ms < found[OURS].ms and means[n] > means[OURS]]
-    lines += ["", f"Faster than {OURS} and better: {', '.join(ahead) or 'none'}."]
+    if OURS in trained and table:
+        ahead = [n for n in trained if found[n].ms < found[OURS].ms and means[n] > means[OURS]]
+        lines += ["", f"Faster than {OURS} and better: {', '.join(ahead) or 'none'}."]
+    if "w/o PFM" in trained:
+        lines.append("w/o PFM is the same network, given one dataset for all: their times differ by chance.")
     return "\n".join(lines)
 
 

@@ -102,16 +102,18 @@ def standing(scores: Sequence[Score]) -> str:
         table = [row for row in rows(scores) if OURS in row.cells]
         counts = []
         for floors, which in (((), "of the trained methods"), (FLOORS, "with the floors counted")):
-            best = level = inside = 0
+            best = near = level = inside = 0
             for row in table:
                 means = {n: c.mean[measure] for n, c in row.cells.items() if n not in FLOORS or n in floors}
                 top = max(means, key=lambda name: means[name])
                 best += top == OURS
-                level += top != OURS and found[row.dataset, row.task, top].within
-                inside += top != OURS and means[OURS] >= own[row.dataset, row.task, top][0]
+                is_level = top != OURS and found[row.dataset, row.task, top].within
+                is_inside = top != OURS and means[OURS] >= own[row.dataset, row.task, top][0]
+                level, inside, near = level + is_level, inside + is_inside, near + (is_level or is_inside)
             counts.append(
-                f"{which} best in {best} of {len(table)} rows, in {level} more the interval of the difference to the "
-                f"best includes 0, and in {inside} more its mean lies within the best one's own interval"
+                f"{which} best in {best} of {len(table)} rows and near the best in {near} more (the interval "
+                f"of the difference to the best includes 0 in {level}, its mean lies within the best one's own interval "
+                f"in {inside})"
             )
         lines.append(f"- {measure.upper()}: {OURS} is {', '.join(counts)}. Below a floor: {below(table, measure)}.")
     return "\n".join(lines) + "\n"

@@ -112,8 +112,8 @@ def standing(scores: Sequence[Score]) -> str:
                 level, inside, near = level + is_level, inside + is_inside, near + (is_level or is_inside)
             counts.append(
                 f"{which} best in {best} of {len(table)} rows and near the best in {near} more (the interval "
-                f"of the difference to the best includes 0 in {level}, its mean lies within the best one's own interval "
-                f"in {inside})"
+                f"of the difference to the best includes 0 in {level}, its mean lies within the best one's own "
+                f"interval in {inside})"
             )
         lines.append(f"- {measure.upper()}: {OURS} is {', '.join(counts)}. Below a floor: {below(table, measure)}.")
     return "\n".join(lines) + "\n"

@@ -51,6 +51,13 @@ def test_methods_are_compared_on_the_cases_they_share():
     assert (first.n, first.cells["ours"].mean["psnr"]) == (2, 29)
 
 
+def test_a_name_may_have_a_bar():
+    text = markdown([row("a|b", "A", "1", "T1->T2", 30, 0.8), row("copy", "A", "1", "T1->T2", 20, 0.6)])
+    heads, line = (part for part in text.splitlines() if part.startswith(("| dataset", "| ---")))
+    assert r"| a\|b |" in heads
+    assert heads.replace(r"\|", "").count("|") == line.count("|")
+
+
 def test_no_mean_rows_of_a_single_row():
     assert means(rows(SCORES[:6])) == []
 

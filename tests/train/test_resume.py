@@ -150,6 +150,22 @@ def test_a_finished_run_does_nothing_more(store: Store, unbroken: Path, monkeypa
     assert (unbroken / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_that_does_not_say_its_cases_is_refused(store: Store, unbroken: Path) -> None:
+    """Else it could go on with others, and be scored on those it had learned from."""
+    (unbroken / "provenance.json").unlink()
+    with pytest.raises(BadInput, match=r"no provenance.json beside checkpoints; expected what says which cases"):
+        train(store, unbroken, EVERY_STEP, reporter=QUIET)
+    assert not (unbroken / "provenance.json").exists()
+
+
+@pytest.mark.parametrize("shrink", [True, False])
+def test_a_finished_run_whose_model_is_gone_says_so(store: Store, tmp_path: Path, shrink: bool) -> None:
+    config = replace(tiny(), shrink=shrink)
+    shutil.rmtree(train(store, tmp_path / "run", config, reporter=QUIET))
+    with pytest.raises(BadInput, match=r"training has ended, and there is no model; expected the weights of the best"):
+        train(store, tmp_path / "run", config, reporter=QUIET)
+
+
 def test_other_settings_or_cases_are_refused(store: Store, unbroken: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"batch_size: 2 / 3.*choose another --out"):
         train(store, unbroken, replace(EVERY_STEP, batch_size=3), reporter=QUIET)

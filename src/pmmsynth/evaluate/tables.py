@@ -136,4 +136,5 @@ def _blank(head: str) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    escaped = (cell.replace("|", r"\|") for cell in cells)  # the name of a method may have any letter
+    return f"| {' | '.join(escaped)} |"

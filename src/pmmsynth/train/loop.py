@@ -16,7 +16,7 @@ from pmmsynth.atomic import only_writer
 from pmmsynth.console import Advance, Reporter
 from pmmsynth.data import Batch, ModalityConsistentBatchScheduler, SliceDataset, step_random
 from pmmsynth.errors import BadInput, PmmsynthError, UsageError
-from pmmsynth.model import ModelCard, save_model
+from pmmsynth.model import CARD, ModelCard, save_model
 from pmmsynth.record import Record
 from pmmsynth.store import Store, verify_cases
 from pmmsynth.train.checkpoint import LAST, Progress, TrainState
@@ -57,8 +57,8 @@ def train(
         each task drawn towards linear regression as far as that helps these cases, unless `config.shrink` is off.
 
     Raises:
-        BadInput: If the store has no training case, an array of it is not what prepare wrote, or the checkpoint is
-            damaged.
+        BadInput: If the store has no training case, an array of it is not what prepare wrote, the checkpoint is
+            damaged, or the run has lost its model or what says which cases it learned from.
         UsageError: If no validation case allows a task of `config.validation_tasks`, the run folder belongs to other
             settings, another store or another number of processes, another training writes there, or there is no such
             device.
@@ -132,6 +132,12 @@ def _train(run: Run, store: Store, out: Path, reporter: Reporter) -> None:
             run.save(last)
         if averages(fabric, {"stop": stop.requested})["stop"] > 0:  # during the last validation
             _stop(run, last)
+    if fabric.is_global_zero and not (out / "model" / CARD).is_file():
+        raise BadInput(
+            f"{out}: training has ended, and there is no model",
+            "the weights of the best validation",
+            "restore model/ from a copy, or remove checkpoints/ to train again",
+        )
     if fabric.is_global_zero and config.shrink:
         shrink_model(out / "model", store, run.validation, fabric, reporter)
     fabric.barrier()

@@ -77,6 +77,7 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard, *, p
     """Write `config.toml` and `provenance.json` in a new run folder, or check them in an old one.
 
     Raises:
+        BadInput: If there are checkpoints and nothing says which cases they have learned from.
         UsageError: If the folder was started with other settings, from another store or by another number of
             processes.
     """
@@ -91,6 +92,12 @@ def open_run(out: Path, store: Store, config: TrainConfig, card: ModelCard, *, p
                 "choose another --out"
             )
         before = read_provenance(provenance)
+        if not before and any((out / "checkpoints").glob("*.pt")):
+            raise BadInput(
+                f"{out}: no {provenance.name} beside checkpoints",
+                "what says which cases they have learned from",
+                "restore it from a copy, or choose another --out",
+            )
         if before.get("data_sha256", data) != data:
             raise UsageError(
                 f"found a run on other cases in {out}; expected those of {store.root}; choose another --out"

@@ -91,6 +91,8 @@ class Manifest(BaseModel):
             except (ValidationError, UsageError) as error:  # UsageError: a modality of no name
                 reason = first_message(error) if isinstance(error, ValidationError) else str(error)
                 raise BadInput(f"{path}, line {number}: {reason}", "one case per line", "correct the line") from error
+        if not cases:
+            raise BadInput(f"{path}: no line", "a case in each", "prepare again")
         table = path.parent / "datasets.json"
         names = list(dict.fromkeys(c.dataset for c in cases))
         if table.is_file():  # of the whole, of which these may be some lines

@@ -284,7 +284,7 @@ def test_what_was_made_is_no_source(model, files):
 
 
 def test_a_limit_of_memory_is_for_the_processor_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("pmmsynth.infer.synthesizer._device", lambda name: torch.device("meta"))
+    monkeypatch.setattr("pmmsynth.infer.synthesizer.device_of", lambda name: torch.device("meta"))
     with pytest.raises(UsageError, match="found --memory and device meta; expected one of them"):
         Synthesizer.load(make_model(tmp_path / "model"), "cuda", memory=4, precision="float32")
 

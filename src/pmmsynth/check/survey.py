@@ -160,7 +160,8 @@ def _across(found: Sequence[Findings]) -> list[Findings]:
             owners[digest].append((number, _name(case) if names[_name(case)] == 1 else place))
     said = []
     for number, case in enumerate(found):
-        others = sorted({name for f in case.files for other, name in owners.get(f.digest, ()) if other != number})
+        shared = [owner for f in case.files for owner in owners.get(f.digest, ())]
+        others = sorted({other: name for other, name in shared if other != number}.values())
         same = f"an image that {', '.join(others)} has too (one patient twice?); expected its own; exclude one of them"
         said.append(replace(case, problems=(*case.problems, same) if others else case.problems))
     return said

@@ -123,7 +123,7 @@ def test_an_image_that_another_folder_gave_stays(twice):
     (t1,) = out.rglob("*_T1w.nii.gz")
     before = t1.read_bytes()
     assert remarks(second, out) == (
-        f"series 7 (T1) left out: {t1.name} there from elsewhere; expected a study in one folder",
+        f"series 7 (T1) left out: {t1.name} there from elsewhere; expected a study in one folder, or --overwrite",
     )
     assert t1.read_bytes() == before
     assert images(out) == ["FLAIR.nii.gz", "T1w.nii.gz", "T2w.nii.gz"]

@@ -217,7 +217,9 @@ def _convert_series(
     if not overwrite and _made_of(paths[modality], digest):
         return [], [path for path in paths.values() if _made_of(path, digest)], _said_then(paths[modality])
     if is_taken(paths[modality]):
-        raise BadInput(f"{paths[modality].name} there from elsewhere", "a study in one folder", "see --overwrite")
+        raise BadInput(
+            f"{paths[modality].name} there from elsewhere", "a study in one folder, or --overwrite", "choose"
+        )
     if wants_adc and is_taken(paths["ADC"]):
         return _convert_series(series, modality, {modality: paths[modality]}, source, overwrite, is_taken)
     images, said = _images(series, modality, wants_adc)

@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_distance_is_finished_where_it_was_begun_or_taken_back(browser: Browser, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    make_study(folder, tmp_path / "key", cases=CASES[:2])
-    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
-        desk.sign_in("R1")
-        desk.wait_for_images()
-        desk["#views"].focus()
+    with at_the_views(browser, tmp_path) as desk:
         for end in ("m", "Escape", "r", "Delete"):
             desk.press("m", "Enter", "ArrowRight", "ArrowRight")
             assert drawn(desk) == {"T1": ["4.0 mm"]}
@@ -61,16 +58,11 @@ def test_a_distance_is_finished_where_it_was_begun_or_taken_back(browser: Browse
             desk.page.mouse.up()
             assert drawn(desk) == {"T1": ["6.0 mm"]}, "the mouse goes on after the key"
             desk.press("m")
-        assert noted(folder, "measure", 3) == ["T1 4.0 mm", "T2 2.0 mm", "T1 6.0 mm"]
+        assert noted(desk.server.study, "measure", 3) == ["T1 4.0 mm", "T2 2.0 mm", "T1 6.0 mm"]
 
 
 def test_a_view_that_was_hidden_is_drawn_once_it_has_its_size_again(browser: Browser, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    make_study(folder, tmp_path / "key", cases=CASES[:2])
-    with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
-        desk.sign_in("R1")
-        desk.wait_for_images()
-        desk["#views"].focus()
+    with at_the_views(browser, tmp_path) as desk:
         desk.press("m", "Enter", *["ArrowRight"] * 8, *["ArrowUp"] * 8, "Enter")
         at_first = ends(desk)
         for keys in ("2", "2"), ("1", "1"), ("2", "1", "1"):
@@ -100,25 +92,32 @@ def test_a_view_that_was_hidden_is_drawn_once_it_has_its_size_again(browser: Bro
 
 
 def test_the_log_says_what_is_done_with_the_viewer(browser: Browser, tmp_path: Path) -> None:
+    with at_the_views(browser, tmp_path) as desk:
+        desk.press("2", "+", "+", "Control+ArrowRight", "m", "ArrowRight", "ArrowUp", "Delete", "x")
+        assert noted(desk.server.study, "crosshair", 1) == ["hidden"]
+        desk.press("r")
+        assert noted(desk.server.study, "reset", 1) == [""], "none as the images were shown"
+        desk.page.select_option("#plane", label="coronal")
+        assert noted(desk.server.study, "plane", 1) == ["coronal"]
+        desk.press("Escape", "Escape")
+        assert noted(desk.server.study, "enlarge", 2) == ["T2", "none"]
+        assert noted(desk.server.study, "zoom", 1) == ["1.56"], "the last state alone"
+        assert noted(desk.server.study, "point", 1) == ["45.8 54.2 58.3 %"]
+        assert noted(desk.server.study, "unmeasure", 1) == [""]
+        (pan,) = noted(desk.server.study, "pan", 1)
+        assert re.fullmatch(r"-[1-9]\d* 0 0 mm|[1-9]\d* 0 0 mm", pan)
+
+
+@contextmanager
+def at_the_views(browser: Browser, tmp_path: Path) -> Iterator[Desk]:
+    """A reader before the images of the first patient; keys go to the views."""
     folder = tmp_path / "study"
     make_study(folder, tmp_path / "key", cases=CASES[:2])
     with a_server(folder) as server, Desk(browser, server, tmp_path) as desk:
         desk.sign_in("R1")
         desk.wait_for_images()
         desk["#views"].focus()
-        desk.press("2", "+", "+", "Control+ArrowRight", "m", "ArrowRight", "ArrowUp", "Delete", "x")
-        assert noted(folder, "crosshair", 1) == ["hidden"]
-        desk.press("r")
-        assert noted(folder, "reset", 1) == [""], "none as the images were shown"
-        desk.page.select_option("#plane", label="coronal")
-        assert noted(folder, "plane", 1) == ["coronal"]
-        desk.press("Escape", "Escape")
-        assert noted(folder, "enlarge", 2) == ["T2", "none"]
-        assert noted(folder, "zoom", 1) == ["1.56"], "the last state alone"
-        assert noted(folder, "point", 1) == ["45.8 54.2 58.3 %"]
-        assert noted(folder, "unmeasure", 1) == [""]
-        (pan,) = noted(folder, "pan", 1)
-        assert re.fullmatch(r"-[1-9]\d* 0 0 mm|[1-9]\d* 0 0 mm", pan)
+        yield desk
 
 
 def drawn(desk: Desk) -> dict[str, list[str]]:

@@ -19,12 +19,13 @@ from pmmsynth.methods import METHODS, architecture_of
 from pmmsynth.modality import Task
 from pmmsynth.model import load_model, save_model
 from pmmsynth.nets import Generator
+from pmmsynth.store import FEWEST_PIXELS
 from pmmsynth.train import Stopped, tiny, train
 from pmmsynth.train.learner import Learner
 from pmmsynth.train.run import training_card
 
 NAMES = ("T1", "T2", "FLAIR", "DWI")
-SIZE, DATASETS = 32, 3
+SIZE, DATASETS = FEWEST_PIXELS, 3
 STEPS = 80
 N = torch.tensor(1)
 QUIET = Reporter(quiet=True)

@@ -28,7 +28,7 @@ from pmmsynth.manifest import first_message
 from pmmsynth.methods import METHODS, OURS, architecture_of
 from pmmsynth.modality import Task, check_modalities
 from pmmsynth.nets import Architecture, Generator
-from pmmsynth.store import Intensity, check_datasets
+from pmmsynth.store import FEWEST_PIXELS, MOST_PIXELS, Intensity, check_datasets
 from pmmsynth.tensors import Available
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -89,7 +89,7 @@ class ModelCard(Frozen):
     architecture: SerializeAsAny[Architecture]
     modalities: tuple[str, ...]
     datasets: tuple[DatasetCard, ...]
-    matrix: int = Field(ge=16, le=4096, multiple_of=4)
+    matrix: int = Field(ge=FEWEST_PIXELS, le=MOST_PIXELS, multiple_of=4)
     inplane_mm: float = Field(ge=0.1, le=10)
     training: dict[str, Any]
     learned: dict[Split, tuple[str, ...]] | None = None

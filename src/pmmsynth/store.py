@@ -20,6 +20,8 @@ from pmmsynth.volume import Grid
 
 IMAGES, MASKS, LABELS, RECORD = "images.npy", "masks.npy", "labels.npy", "case.json"
 AGAIN = "run pmmsynth prepare again, with --overwrite"
+FEWEST_PIXELS, MOST_PIXELS = 32, 4096
+"""Per side of a slice; the deepest networks (MM-GAN, PatchGAN) leave nothing of fewer."""
 MIN_BRAIN = 0.10
 """Slices with a smaller fraction of brain are neither trained on nor scored (protocol paper-v1)."""
 
@@ -225,7 +227,7 @@ class DatasetRecord(Frozen):
 class StoreRecord(Frozen):
     """`store.json`: what holds for the whole store. `inplane_mm` is the pixel size, `matrix` the number of pixels."""
 
-    matrix: int = Field(ge=16, le=4096, multiple_of=4)
+    matrix: int = Field(ge=FEWEST_PIXELS, le=MOST_PIXELS, multiple_of=4)
     inplane_mm: float = Field(ge=0.1, le=10)
     modalities: tuple[str, ...]
     datasets: tuple[DatasetRecord, ...]

@@ -121,6 +121,17 @@ def test_the_page_holds_the_tables_curves_and_pictures(store: Store, tmp_path: P
     assert "http" not in page.replace("http-equiv", ""), "nothing is fetched"
 
 
+def test_methods_that_share_no_case_have_a_page_without_rows(store: Store, tmp_path: Path) -> None:
+    """As when each failed on the cases of the other."""
+    out, quiet = tmp_path / "out", Reporter(quiet=True)
+    evaluate(store, {"one": Method(convolved, "d")}, out=out, tasks=TASKS, max_cases=1, reporter=quiet)
+    lines = (out / "scores.jsonl").read_text().splitlines(keepends=True)
+    moved = [line.replace("case01", "case99").replace('"copy"', '"other"') for line in lines if '"copy"' in line]
+    (out / "scores.jsonl").write_text("".join(line for line in lines if '"one"' in line) + "".join(moved))
+    evaluate(store, {"one": Method(convolved, "d")}, out=out, tasks=TASKS, max_cases=1, reporter=quiet)
+    assert "other</th>" in (out / "index.html").read_text()
+
+
 def test_without_curves_there_is_no_section_of_them(store: Store, tmp_path: Path) -> None:
     out = tmp_path / "out"
     evaluate(store, {"blur": Method(convolved, "d")}, out=out, tasks=TASKS, reporter=Reporter(quiet=True))

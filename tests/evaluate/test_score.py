@@ -1,6 +1,7 @@
 """Scoring: what a method sees, what is done to its output, resuming and refusing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from pmmsynth.evaluate.score import cases_of
 from pmmsynth.infer import Synthesizer
 from pmmsynth.metrics import regions
 from pmmsynth.modality import Task
-from pmmsynth.store import write_case
+from pmmsynth.store import Fold, write_case
 
 TASK = ["T1+T2->FLAIR"]
 
@@ -213,6 +214,19 @@ def test_another_store_is_refused(run, path):
         run({"b": Spy()})
     run({"b": Spy()}, overwrite=True)
     assert {r.method for r in read_scores(path)} == {"b"}
+
+
+def test_rows_of_another_fold_or_split_are_refused(store, run, path, quiet):
+    first, second = (replace(store, fold=Fold(number, 2)) for number in (0, 1))
+    score(first, {"a": Method(Spy(), "d")}, out=path, tasks=TASK, reporter=quiet)
+    assert {r.case for r in read_scores(path)} == {"glioma0"}
+    refused = "another state of the store, its split or fold"
+    with pytest.raises(UsageError, match=refused):
+        score(second, {"b": Method(Spy(), "d")}, out=path, tasks=TASK, reporter=quiet)
+    with pytest.raises(UsageError, match=refused):
+        run({"b": Spy()})
+    score(second, {"b": Method(Spy(), "d")}, out=path, tasks=TASK, reporter=quiet, overwrite=True)
+    assert {(r.method, r.case) for r in read_scores(path)} == {("b", "glioma1")}
 
 
 def test_a_method_that_cannot_do_a_task_has_no_row(run, path):

@@ -323,9 +323,11 @@ def test_an_adc_without_unit_names_its_file(tmp_path):
     assert "ADC map with median" in outcome.failures[0].reason
 
 
-def test_matrix_that_makes_no_sense(three):
-    with pytest.raises(UsageError, match="matrix 3"):
-        run(three, matrix=3)
+@pytest.mark.parametrize("matrix", [3, 28, 34, 4100])  # PatchGAN and MM-Synth leave nothing of 28
+def test_matrix_that_makes_no_sense(three, matrix):
+    with pytest.raises(UsageError, match=f"matrix {matrix}, .* from 32 to 4096"):
+        run(three, matrix=matrix)
+    assert not (three.parent / "store").exists()
 
 
 def test_no_cohort_file(tmp_path):

@@ -76,6 +76,7 @@ def fit_floors(store: Store, reporter: Reporter) -> Floors:
 
 
 def digest_of(cases: Iterable[PreparedCase]) -> str:
-    """One digest for the arrays of some prepared cases."""
-    lines = [f"{c.record.dataset}/{c.record.case} {sorted(c.record.arrays.items())}" for c in cases]
+    """One digest for the arrays of some prepared cases and what they are for."""
+    records = [case.record for case in cases]
+    lines = [f"{r.dataset}/{r.case} {r.split} {sorted(r.arrays.items())}" for r in records]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

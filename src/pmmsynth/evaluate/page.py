@@ -18,7 +18,7 @@ from pmmsynth.evaluate.compute import Compute
 from pmmsynth.evaluate.floors import FLOORS
 from pmmsynth.evaluate.pictures import Curves
 from pmmsynth.evaluate.score import Score
-from pmmsynth.evaluate.tables import columns, means, rows
+from pmmsynth.evaluate.tables import Row, columns, means, rows
 from pmmsynth.metrics import PROTOCOL, PROTOCOLS
 
 
@@ -53,9 +53,7 @@ def write_page(
         primary=PROTOCOL,
         protocols=PROTOCOLS,
         tables={protocol: [*table, *means(table)] for protocol, table in tables.items()},
-        overall={
-            name: fmean(row.cells[name].mean["psnr"] for row in tables[PROTOCOL] if name in row.cells) for name in names
-        },
+        overall={name: fmean(found) for name in names if (found := _psnr(tables[PROTOCOL], name))},
         compute=compute,
         curves=_drawn(curves),
         panels=[(p.stem.removeprefix("panel_"), embedded(p)) for p in pictures if p.stem.startswith("panel_")],
@@ -64,6 +62,11 @@ def write_page(
     page = out / "index.html"
     write_text(page, text)
     return page
+
+
+def _psnr(table: Sequence[Row], name: str) -> list[float]:
+    """Of a method in each row it has a cell in; none where no two methods share a case."""
+    return [row.cells[name].mean["psnr"] for row in table if name in row.cells]
 
 
 def _drawn(curves: Mapping[str, Curves]) -> str | None:

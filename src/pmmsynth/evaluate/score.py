@@ -256,7 +256,7 @@ def _begin(
     digest = digest_of(store.cases())
     rows, old = _existing(out, meta_path, reporter)
     if old and old.store_digest != digest:
-        _refuse_unless(overwrite, f"{out}: rows of another state of the store", "rows of this store")
+        _refuse_unless(overwrite, f"{out}: rows of another state of the store, its split or fold", "rows of this one")
         rows, old = [], None
     if overwrite:
         rows = [row for row in rows if row.method not in methods]

@@ -27,6 +27,8 @@ from pmmsynth.prepare.review import Review, read_review, review_path
 from pmmsynth.prepare.sheet import contact_sheet
 from pmmsynth.prepare.volumes import check_tissues, prepare_volumes
 from pmmsynth.store import (
+    FEWEST_PIXELS,
+    MOST_PIXELS,
     RECORD,
     CaseRecord,
     DatasetRecord,
@@ -103,10 +105,10 @@ def prepare(
         BadInput: If the cohort file or a dataset cannot be read.
         UsageError: If a number is out of range, or `out` holds other things or cases of other pixels.
     """
-    if not 16 <= matrix <= 4096 or matrix % 4 or not 0.1 <= inplane_mm <= 10:
+    if not FEWEST_PIXELS <= matrix <= MOST_PIXELS or matrix % 4 or not 0.1 <= inplane_mm <= 10:
         raise UsageError(
-            f"found matrix {matrix}, pixel {inplane_mm:g} mm; expected a multiple of 4 from 16 to 4096, 0.1 to 10 mm; "
-            "correct it"
+            f"found matrix {matrix}, pixel {inplane_mm:g} mm; expected a multiple of 4 from {FEWEST_PIXELS} to "
+            f"{MOST_PIXELS}, 0.1 to 10 mm; correct it"
         )
     check_jobs(jobs, cluster)
     if out.exists() and not (out / "store.json").is_file() and not _is_begun(out):

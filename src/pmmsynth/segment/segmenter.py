@@ -15,6 +15,7 @@ from pmmsynth.machine import device_of
 from pmmsynth.manifest import first_message
 from pmmsynth.model import load_tensors, save_tensors
 from pmmsynth.segment.regions import REGIONS, Target
+from pmmsynth.store import FEWEST_PIXELS, MOST_PIXELS
 
 WEIGHTS, CARD = "segmenter.safetensors", "segmenter.json"
 REMEDY = "use a folder that pmmsynth segment train wrote, or copy it again"
@@ -47,7 +48,7 @@ class SegmenterCard(BaseModel):
     modalities: tuple[str, ...] = Field(min_length=1)
     left_out: str
     width: int = Field(ge=1, le=512)
-    matrix: int = Field(ge=16, le=4096, multiple_of=DIVISOR)
+    matrix: int = Field(ge=FEWEST_PIXELS, le=MOST_PIXELS, multiple_of=DIVISOR)
     inplane_mm: float = Field(ge=0.1, le=10)
     synthesis: str = ""
     training: dict[str, Any]

@@ -24,8 +24,8 @@ def test_what_a_file_leaves_out_is_as_published(tmp_path: Path, method: str) -> 
     path = tmp_path / "config.toml"
     path.write_text(f"method = {method!r}\n")
     assert TrainConfig.read(path) == paper(method)
-    path.write_text(f"method = {method!r}\nepochs = 60\n[weights]\nadversarial = 0.5\n")
-    changed = replace(METHODS[method].weights, adversarial=0.5)
+    path.write_text(f"method = {method!r}\nepochs = 60\n[weights]\nsynthesis = 0.5\n")
+    changed = replace(METHODS[method].weights, synthesis=0.5)
     assert TrainConfig.read(path) == replace(paper(method), epochs=60, weights=changed)
 
 
@@ -37,6 +37,8 @@ def test_what_a_file_leaves_out_is_as_published(tmp_path: Path, method: str) -> 
         ("method = 'GAN'\n", "method"),
         ("weights = 3\n", "weights"),
         ("method = 'FTN'\n[weights]\npixel = 1\n", "weights.pixel"),
+        ("method = 'FTN'\n[weights]\nadversarial = 1\n", "weight of adversarial, a loss that FTN does not have"),
+        ("method = 'MM-GAN'\n[weights]\nreconstruction = 1\n", "weight of reconstruction, a loss that MM-GAN does not"),
         ("method = 'FTN'\n[architecture]\nresidual_blocks = 3\n", "residual_blocks"),
     ],
 )

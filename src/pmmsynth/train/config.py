@@ -30,7 +30,7 @@ class TrainConfig:
         method: A name in METHODS.
         architecture: Of that method's generator; what is left out is as published.
         discriminator_width: First width of the discriminators (64, 128, 256, 512 in PatchGAN).
-        weights: The lambdas of Eq. 5.
+        weights: The lambdas of Eq. 5; one that is 0 in the method's paper is a loss it does not have.
         batch_size: B, slices per step and process.
         epochs: In all.
         constant_epochs: At full learning rate; from there it falls linearly, step by step, to zero.
@@ -76,6 +76,9 @@ class TrainConfig:
             )
         if not all(0 <= weight < inf for weight in vars(self.weights).values()):
             raise ValueError(f"weights {self.weights} must be finite and at least 0")
+        terms = vars(METHODS[self.method].weights)
+        if without := [term for term, weight in vars(self.weights).items() if weight and not terms[term]]:
+            raise ValueError(f"weight of {without[0]}, a loss that {self.method} does not have")
         for text in self.validation_tasks:
             Task.parse(text)
 
@@ -107,7 +110,7 @@ class TrainConfig:
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if fast_bf16(accelerator) else "32-true"
-        return replace(self, precision=precision, fuse=can_compile() if self.fuse == "auto" else self.fuse)
+        return replace(self, precision=precision, fuse=can_compile(accelerator) if self.fuse == "auto" else self.fuse)
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":

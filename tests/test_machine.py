@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pmmsynth.infer.backends import in_bf16
-from pmmsynth.machine import fast_bf16, memory_held, memory_used
+from pmmsynth.machine import can_compile, fast_bf16, memory_held, memory_used
 from pmmsynth.train.config import small
 
 GB = 10**9
@@ -37,3 +37,18 @@ def test_bfloat16_is_that_of_the_device_that_computes(monkeypatch: pytest.Monkey
     assert in_bf16("auto", torch.device("cuda"))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert not fast_bf16()
+
+
+def test_the_compiler_is_that_of_the_device_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C++ for the processor, whatever GPU is beside it; triton for CUDA."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr("pmmsynth.machine.find_spec", lambda name: name if name == "triton" else None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert [can_compile(device) for device in ("auto", "cuda", "cpu")] == [True, True, False]
+    assert [small().resolved(device).fuse for device in ("auto", "cpu")] == [True, False]
+    monkeypatch.setattr("pmmsynth.machine.find_spec", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/g++")
+    assert [can_compile(device) for device in ("auto", "cuda", "cpu")] == [False, False, True]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert can_compile()

@@ -7,6 +7,7 @@ import resource
 import shutil
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from pmmsynth.errors import UsageError
 
 def fast_bf16(device: str = "auto") -> bool:
     """Whether the hardware computes in bfloat16, rather than emulating it; "auto" is CUDA where there is some."""
-    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+    if _is_cuda(device):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported())
 
@@ -35,9 +36,15 @@ def device_of(name: str) -> torch.device:
         ) from error
 
 
-def can_compile() -> bool:
-    """Whether the compiler that torch.compile calls is there: triton on CUDA, C++ on the CPU."""
-    return torch.cuda.is_available() or shutil.which(os.environ.get("CXX", "g++")) is not None
+def can_compile(device: str = "auto") -> bool:
+    """Whether the compiler that torch.compile calls is there: triton on CUDA, C++ on the CPU; "auto" as above."""
+    if _is_cuda(device):
+        return find_spec("triton") is not None
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def _is_cuda(device: str) -> bool:
+    return device == "cuda" or (device == "auto" and torch.cuda.is_available())
 
 
 def memory_used() -> int:

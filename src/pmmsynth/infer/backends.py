@@ -104,7 +104,7 @@ def _onnxruntime(precision: Precision) -> tuple[Callable[[Path], Run], str]:
     def start(path: Path) -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(path, options, providers=onnxruntime.get_available_providers())
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return lambda images, dataset: session.run(None, {IMAGES: images, DATASET: np.array(dataset)})[0]
 
     return start, f"onnxruntime {onnxruntime.__version__}, float32"

@@ -22,8 +22,6 @@ class Objective:
         weights: The lambdas of Eq. 5.
     """
 
-    one_pass: ClassVar[bool] = True
-    """Whether the adversary sees real and made images in one pass; not where it normalizes over the batch."""
     halved: ClassVar[bool] = False
     """Whether the adversary's loss is halved, which slows it down beside the generator."""
 
@@ -68,12 +66,9 @@ class Objective:
         """What the adversary learns from; None where the step has nothing for it."""
         if not condition.synthesized:
             return None
-        if self.one_pass:
-            both = torch.cat([batch.images, outputs])
-            maps = [patches.chunk(2) for patches in self.judge(adversary, both, batch, condition)]
-            real, fake = [true for true, _ in maps], [made for _, made in maps]
-        else:
-            real, fake = (list(self.judge(adversary, i, batch, condition)) for i in (batch.images, outputs))
+        both = torch.cat([batch.images, outputs])
+        maps = [patches.chunk(2) for patches in self.judge(adversary, both, batch, condition)]
+        real, fake = [true for true, _ in maps], [made for _, made in maps]
         return discriminator_loss(real, fake) * (0.5 if self.halved else 1.0)
 
 

@@ -1,30 +1,29 @@
-"""The normalisation of ResViT and pFLSynth: of the batch in training, of each slice otherwise."""
+"""The normalisation of ResViT and pFLSynth: of each slice, in training and outside it, as with batches of one."""
 
 import pytest
 import torch
 from torch import nn
 
-from pmmsynth.baselines.residual import BatchNorm
+from pmmsynth.baselines.residual import PatchGAN, normalize
 from pmmsynth.nets.generator import Generator
 from pmmsynth.train import TrainConfig, tiny
 
 
-def test_outside_training_each_slice_has_its_own_statistics() -> None:
-    layer = BatchNorm(3)
+def test_it_is_batch_normalisation_of_a_batch_of_one() -> None:
+    layer, usual = normalize(3), nn.BatchNorm2d(3)
     nn.init.normal_(layer.weight)
     nn.init.normal_(layer.bias)
-    images = torch.randn(4, 3, 8, 8) * torch.tensor([1.0, 5.0, 0.2, 2.0])[:, None, None, None] + 3
-    usual = nn.BatchNorm2d(3)
     usual.load_state_dict(layer.state_dict(), strict=False)
-    torch.testing.assert_close(layer(images), usual(images))
-    alone = torch.cat([layer(image[None]) for image in images])
+    images = torch.randn(4, 3, 8, 8) * torch.tensor([1.0, 5.0, 0.2, 2.0])[:, None, None, None] + 3
+    alone = torch.cat([usual(image[None]) for image in images])
+    torch.testing.assert_close(layer(images), alone)
     torch.testing.assert_close(layer.eval()(images), alone)
     assert not list(layer.buffers()), "nothing is left of what it saw in training"
 
 
 @pytest.mark.parametrize("method", ["ResViT", "pFLSynth"])
-def test_a_slice_is_made_as_in_training_alone_and_without_dropout(method: str) -> None:
-    """So the published code tests them; what was trained on before does not matter."""
+def test_a_slice_is_made_as_in_training_without_dropout(method: str) -> None:
+    """Alone or in a batch, whatever was trained on before."""
     torch.manual_seed(0)
     config: TrainConfig = tiny(method)
     generator: Generator = config.architecture.build(modalities=3, datasets=2, matrix=64)
@@ -36,7 +35,15 @@ def test_a_slice_is_made_as_in_training_alone_and_without_dropout(method: str) -
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     with torch.no_grad():
-        one = [generator(images[i : i + 1], sources, dataset, targets) for i in range(2)]
+        together = generator(images, sources, dataset, targets)
         generator.eval()
-        both = generator(images, sources, dataset, targets)
-    torch.testing.assert_close(both, torch.cat(one), atol=1e-5, rtol=1e-4)
+        alone = [generator(images[i : i + 1], sources, dataset, targets) for i in range(2)]
+        torch.testing.assert_close(generator(images, sources, dataset, targets), together, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.cat(alone), together, atol=1e-5, rtol=1e-4)
+
+
+def test_the_adversary_judges_a_slice_alone() -> None:
+    """So real and made images may go through it together."""
+    torch.manual_seed(0)
+    adversary, images = PatchGAN(1, width=4), torch.rand(3, 1, 64, 64)
+    torch.testing.assert_close(adversary(images), torch.cat([adversary(image[None]) for image in images]))

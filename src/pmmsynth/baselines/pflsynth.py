@@ -152,10 +152,10 @@ class PairDiscriminators(nn.Module):
 class SourceBeside(OneToOne):
     """The adversary sees the target beside the source."""
 
-    one_pass, halved = False, True
+    halved = True
 
     def judge(self, adversary: nn.Module, images: Images, batch: Batch, condition: Condition) -> Sequence[Tensor]:
         """The patch map of the target beside the true source."""
         (source,) = condition.sources.nonzero().flatten().tolist()
-        given = batch.images[:, source : source + 1]
+        given = batch.images[:, source : source + 1].repeat(len(images) // len(batch.images), 1, 1, 1)
         return [adversary(given, images[:, i : i + 1], i) for i in condition.synthesized]

@@ -1,29 +1,17 @@
-"""What ResViT and pFLSynth share: a residual encoder and decoder, and a PatchGAN, all with batch normalisation."""
+"""What ResViT and pFLSynth share: a residual encoder and decoder, and a PatchGAN, normalised slice by slice."""
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pmmsynth.tensors import Features, Images
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that has no running statistics: outside training every slice is normalised by its own.
-
-    So the published code tests, slice by slice and in training mode. A batch here is of one dataset and availability;
-    running statistics would be those of the last few.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, track_running_stats=False)
-
-    def forward(self, features: Features) -> Features:
-        if self.training:
-            return super().forward(features)
-        return functional.instance_norm(features, weight=self.weight, bias=self.bias, eps=self.eps)
+def normalize(channels: int) -> nn.InstanceNorm2d:
+    """What batch normalisation is in the papers, with batches of one: every slice by its own statistics."""
+    return nn.InstanceNorm2d(channels, affine=True)
 
 
 class Stage(nn.Sequential):
-    """A convolution, batch normalisation, ReLU.
+    """A convolution, normalisation, ReLU.
 
     Args:
         convolution: Without bias.
@@ -31,7 +19,7 @@ class Stage(nn.Sequential):
     """
 
     def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d, *before: nn.Module) -> None:
-        super().__init__(*before, convolution, BatchNorm(convolution.out_channels), nn.ReLU())
+        super().__init__(*before, convolution, normalize(convolution.out_channels), nn.ReLU())
 
 
 def stem(inputs: int, width: int) -> Stage:
@@ -69,7 +57,7 @@ class Residual(nn.Module):
             *([nn.Dropout(dropout)] if dropout else []),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=False),
-            BatchNorm(channels),
+            normalize(channels),
         )
 
     def forward(self, features: Features) -> Features:
@@ -87,7 +75,7 @@ class PatchGAN(nn.Sequential):
     def __init__(self, inputs: int, *, width: int) -> None:
         layers: list[nn.Module] = [nn.Conv2d(inputs, width, 4, 2, 1), nn.LeakyReLU(0.2)]
         for n, stride in ((1, 2), (2, 2), (4, 1)):
-            layers += [nn.Conv2d(n * width, 2 * n * width, 4, stride, 1, bias=False), nn.BatchNorm2d(2 * n * width)]
+            layers += [nn.Conv2d(n * width, 2 * n * width, 4, stride, 1, bias=False), normalize(2 * n * width)]
             layers += [nn.LeakyReLU(0.2)]
         super().__init__(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1))
         for module in self:

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pmmsynth.baselines.residual import BatchNorm, PatchGAN, Residual, Stage, down, image, signed, stem, unsigned, up
+from pmmsynth.baselines.residual import PatchGAN, Residual, Stage, down, image, normalize, signed, stem, unsigned, up
 from pmmsynth.data import Batch, Condition
 from pmmsynth.nets.generator import Architecture, Generator
 from pmmsynth.objective import Objective
@@ -68,9 +68,9 @@ class TransformerBlock(nn.Module):
         self.compress = nn.Sequential(
             Stage(nn.Conv2d(2 * channels, channels, 3, padding=1, bias=False)),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            BatchNorm(channels),
+            normalize(channels),
         )
-        self.beside = nn.Sequential(nn.Conv2d(2 * channels, channels, 1, bias=False), BatchNorm(channels))
+        self.beside = nn.Sequential(nn.Conv2d(2 * channels, channels, 1, bias=False), normalize(channels))
 
     def forward(self, features: Features, transformer: nn.Module) -> Features:
         coarse = self.embed(self.down(features))
@@ -158,7 +158,7 @@ class StackPatchGAN(nn.Module):
 class WholeStack(Objective):
     """As PMM-Synth's, with an adversary that sees the synthesized modalities beside the given ones."""
 
-    one_pass, halved = False, True
+    halved = True
 
     def judge(self, adversary: nn.Module, images: Images, batch: Batch, condition: Condition) -> Sequence[Tensor]:
         """One map of the stack: given modalities are the true ones, absent ones 0."""
@@ -166,5 +166,6 @@ class WholeStack(Objective):
             return []
         device = images.device
         given = torch.where(condition.sources.to(device)[:, None, None], batch.images, 0.0)
+        given = given.repeat(len(images) // len(given), 1, 1, 1)
         synthesized = (condition.targets & ~condition.sources).to(device)[:, None, None]
         return [adversary(torch.where(synthesized, images, given))]

@@ -34,7 +34,7 @@ class Objective:
         Args:
             available: M of the batch.
             random: Of the step.
-            share: Of all epochs that are done, in [0, 1): for a curriculum.
+            share: Of all learning that is done, in [0, 1): for a curriculum.
         """
         return Condition(draw_sources(available, random), available)
 

@@ -20,7 +20,7 @@ from pmmsynth.objective import Objective
 from pmmsynth.tensors import Available, DatasetId, Features, Images
 
 CURRICULUM = ((1 / 6, 1), (1 / 3, 2), (1 / 2, 3))
-"""Up to which share of training at most how many modalities are missing; later any number."""
+"""Up to which share of all learning at most how many modalities are missing; later any number."""
 
 
 class MMGAN(Generator):

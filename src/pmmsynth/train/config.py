@@ -88,6 +88,14 @@ class TrainConfig:
             return self.learning_rate
         return self.learning_rate * max(0.0, (self.epochs - epoch) / (self.epochs - self.constant_epochs))
 
+    def learned(self, epoch: float) -> float:
+        """The share of all learning done by a (fractional) epoch: the learning rate, summed over time."""
+        falling = self.epochs - self.constant_epochs
+        fallen = max(0.0, epoch - self.constant_epochs)
+        left = max(0.0, falling - fallen) ** 2 / (2 * falling) if falling else 0.0
+        total = self.constant_epochs + falling / 2
+        return 1 - (max(0.0, self.constant_epochs - epoch) + left) / total
+
     def lasting(self, epochs: int) -> "TrainConfig":
         """The same settings over another number of epochs, with the same share of them at full learning rate."""
         return self.changed(epochs=epochs, constant_epochs=self.constant_epochs * epochs // self.epochs)

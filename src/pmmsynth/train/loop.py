@@ -177,7 +177,7 @@ def _epoch(run: Run, record: Record | None, last: Path, stop: StopSignal, advanc
         began = time.monotonic()
         passed = progress.epoch + progress.step / run.scheduler.steps
         random = step_random(seed=config.seed, epoch=progress.epoch, step=progress.step)
-        condition = run.learner.objective.draw(batch.available, random, passed / config.epochs)
+        condition = run.learner.objective.draw(batch.available, random, config.learned(passed))
         torch.manual_seed(int(random.integers(2**62)) + run.fabric.global_rank)  # of dropout
         run.learner.set_rate(config.rate(passed))
         own = run.learner.step(batch, condition)

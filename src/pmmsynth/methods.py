@@ -52,7 +52,7 @@ METHODS: dict[str, Method] = {
     ),
     "MM-Synth": Method(
         MMSynthArchitecture(),
-        small={"width": 8, "latent": 4},
+        small={"width": 12, "latent": 6},
         tiny={"width": 4, "latent": 4},
         adversary=None,
         objective=EveryLatent,

@@ -84,20 +84,21 @@ def test_all_that_is_there_is_given_and_wanted() -> None:
 
 
 def test_the_loss() -> None:
-    """Latents 0.2 and 0.6, fused 0.6; decoded by 1 and 2; the truth is 0.2 in both."""
-    network = multiplying([1.0, 3.0], [1.0, 2.0])
-    available = torch.tensor([True, True])
-    images = torch.full((2, 2, 4, 4), 0.2)
+    """Latents 0.2, 0.6 and 0.4; decoded by 1, 2 and 1; the truth is 0.2 in all; nothing is made from itself."""
+    network = multiplying([1.0, 3.0, 2.0], [1.0, 2.0, 1.0])
+    available = torch.tensor([True, True, True])
+    images = torch.full((2, 3, 4, 4), 0.2)
     outputs, losses = OBJECTIVE.generator_loss(
         network, None, Batch(images, available, N), Condition(available, available)
     )
-    assert outputs[:, 0].flatten().tolist() == pytest.approx([0.6] * 32)
-    assert outputs[:, 1].flatten().tolist() == pytest.approx([1.2] * 32)
+    assert outputs[0, :, 0, 0].tolist() == pytest.approx([0.6, 2 * 0.4, 0.6])  # of the others the largest
     assert losses.keys() == {"generator", "synthesis", "variance"}
-    fused, first, second = 0.4 + 1.0, 0.0 + 0.2, 0.4 + 1.0
-    assert losses["synthesis"].item() == pytest.approx(fused + first + second)
-    assert losses["variance"].item() == pytest.approx(0.2**2)  # 0.2 on either side of their mean
-    assert losses["generator"].item() == pytest.approx(fused + first + second + 0.2**2)
+    fused = 0.4 + 0.6 + 0.4
+    first, second, third = 0.2 + 0.0, 0.4 + 0.4, 0.2 + 0.6  # each makes the two others
+    assert losses["synthesis"].item() == pytest.approx(fused + first + second + third)
+    variance = (0.2**2 + 0.2**2) / 3  # about their mean, 0.4
+    assert losses["variance"].item() == pytest.approx(variance)
+    assert losses["generator"].item() == pytest.approx(fused + first + second + third + 10 * variance)
 
 
 def test_the_weight_is_that_of_the_pixels() -> None:
@@ -105,12 +106,15 @@ def test_the_weight_is_that_of_the_pixels() -> None:
     objective = EveryLatent(LossWeights(synthesis=10.0))
     one = Batch(torch.full((1, 2, 4, 4), 0.2), available, N)
     _, losses = objective.generator_loss(network, None, one, Condition(available, available))
-    assert losses["generator"].item() == pytest.approx(10 * 3.0 + 0.2**2)
+    fused = first_and_second = 0.4 + 0.2  # with two modalities, all others are the other
+    assert losses["generator"].item() == pytest.approx(10 * (fused + first_and_second) + 10 * 0.2**2)
 
 
-def test_a_single_modality_has_no_variance() -> None:
+def test_a_single_modality_is_made_from_itself_and_has_no_variance() -> None:
     network, one = small(), torch.rand(1, 4, 8, 8)
-    _, losses = OBJECTIVE.generator_loss(network, None, Batch(one, mask(1), N), Condition(mask(1), mask(1)))
+    made, losses = OBJECTIVE.generator_loss(network, None, Batch(one, mask(1), N), Condition(mask(1), mask(1)))
+    assert torch.equal(made, network(one, mask(1), N, mask(1)))
+    assert losses["synthesis"].item() == pytest.approx((made - one)[:, 1].abs().mean().item())
     assert losses["variance"].item() == 0
 
 
@@ -121,11 +125,12 @@ def test_each_latent_is_decoded_as_if_it_were_alone_and_encoders_run_once() -> N
             module.register_forward_hook(lambda *_, key=(kind, i): calls.update([key]))
     _, losses = OBJECTIVE.generator_loss(network, None, images, Condition(AVAILABLE, AVAILABLE))
     there = [0, 1, 3]
-    assert calls == {**{("encoders", i): 1 for i in there}, **{("decoders", i): 1 + len(there) for i in there}}
+    assert calls == {**{("encoders", i): 1 for i in there}, **{("decoders", i): len(there) for i in there}}
     with torch.no_grad():
-        givens = [AVAILABLE, *(mask(i) for i in there)]
-        made = [network(images.images, given, N, AVAILABLE) for given in givens]
-        expected = sum((each - images.images)[:, i].abs().mean() for each in made for i in there)
+        asked = [(mask(*(j for j in there if j != i)), i) for i in there]  # from all others
+        asked += [(mask(j), i) for i in there for j in there if j != i]  # and from each
+        made = [(network(images.images, given, N, mask(i))[:, i], i) for given, i in asked]
+        expected = sum((each - images.images[:, i]).abs().mean() for each, i in made)
     assert losses["synthesis"].item() == pytest.approx(float(expected), rel=1e-5)
 
 

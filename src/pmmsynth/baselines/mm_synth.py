@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from pmmsynth.baselines.rectify import rectified
 from pmmsynth.data import Batch, Condition
 from pmmsynth.losses import synthesis_loss
+from pmmsynth.nets.fuse import channels_last
 from pmmsynth.nets.generator import Architecture, Generator, channels
 from pmmsynth.objective import Objective
 from pmmsynth.tensors import Available, DatasetId, Features, Image, Images
@@ -86,6 +87,7 @@ class MMSynth(Generator):
         self.encoders = nn.ModuleList(Encoder(width=width, latent=latent) for _ in range(modalities))
         self.decoders = nn.ModuleList(Decoder(width=width, latent=latent) for _ in range(modalities))
         self.apply(_initialize)
+        channels_last(self)
 
     def synthesize(self, given: Images, sources: Sequence[int], dataset: DatasetId, targets: Sequence[int]) -> Images:
         """As `forward`; the dataset has no influence."""

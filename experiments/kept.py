@@ -12,7 +12,7 @@ import io
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -55,7 +55,8 @@ class Cost(BaseModel):
         models: How many it has.
         parameters: Of all of them.
         gmacs: Per slice, 1e9.
-        ms: Per slice, 16 at once, methods of the seed that were scored together in one run.
+        ms: Per slice, 16 at once.
+        run: When that was measured; only times of one run compare.
         training: Seconds the steps of all models took.
         epoch: Seconds of one epoch over the cohort at the pace of the quickest tenth of the steps: other work on the
             machine makes steps longer, never shorter.
@@ -68,6 +69,7 @@ class Cost(BaseModel):
     parameters: int
     gmacs: float
     ms: float
+    run: str = ""
     training: float
     epoch: float
 
@@ -106,15 +108,25 @@ def main(store: Path, out: Path, kept: Path) -> None:
 
 
 def check_complete(store: Store, scores: Sequence[Score]) -> None:
-    """Refuse tables over fewer cases than the store has for the tasks that were scored."""
+    """Refuse tables over fewer cases than the store has for the tasks that were scored.
+
+    A method may lack a task of a dataset, as one trained on others alone, but not a single case of it.
+    """
     tasks = sorted({s.task for s in scores})
-    wanted = {
-        (c.record.dataset, c.record.case) for c in cases_of(store, "test") if tasks_for(c.record.modalities, tasks)
-    }
-    if missing := sorted(wanted - {(s.dataset, s.case) for s in scores}):
+    wanted, had = defaultdict(set), defaultdict(set)
+    for case in (c.record for c in cases_of(store, "test")):
+        for task in tasks_for(case.modalities, tasks):
+            wanted[case.dataset, str(task)].add(case.case)
+    for score in scores:
+        had[score.method, score.dataset, score.task].add(score.case)
+    every = {(dataset, case) for (dataset, _), cases in wanted.items() for case in cases}
+    missing = every - {(s.dataset, s.case) for s in scores}
+    missing |= {(d, case) for (_, d, task), cases in had.items() for case in wanted[d, task] - cases}
+    if missing:
         raise SystemExit(
-            f"found no score of {len(missing)} of {len(wanted)} test cases, the first {'/'.join(missing[0])}; expected "
-            "all; see why comparison.py could not score it, and run that again"
+            f"found no score of {len(missing)} of {len(every)} test cases, the first {'/'.join(min(missing))}; "
+            "expected all, of every method that has others of the task; see why comparison.py could not score it, and "
+            "run that again"
         )
 
 
@@ -122,7 +134,12 @@ def read_done(kept: Path) -> dict[int, Done]:
     """What was done, by seed."""
     if not (paths := sorted(kept.glob("seed*.json"))):
         raise SystemExit(f"found no seed*.json in {kept}; expected what kept.py wrote; check the path")
-    return {int(path.stem.removeprefix("seed")): Done.model_validate_json(path.read_bytes()) for path in paths}
+    found = {int(path.stem.removeprefix("seed")): Done.model_validate_json(path.read_bytes()) for path in paths}
+    alike = ("datasets", "matrix", "inplane_mm", "epochs", "batch_size")
+    for name in alike:
+        if len({str(getattr(done, name)) for done in found.values()}) > 1:
+            raise SystemExit(f"found seeds of different {name} in {kept}; expected one cohort and budget; part them")
+    return found
 
 
 def read_kept(kept: Path) -> dict[int, list[Score]]:
@@ -206,6 +223,7 @@ def what_was_done(store: Store, seed: Path, scores: Sequence[Score]) -> Done:
     runs = {name: runs_of(seed, name) for name in ENTRIES if name in trained}
     first = next(iter(runs.values()))[0]
     config = TrainConfig.read(first / "config.toml")
+    check_budget(runs, config)
     missing = never_had(store)
     datasets = {
         d.name: Part(
@@ -227,7 +245,7 @@ def what_was_done(store: Store, seed: Path, scores: Sequence[Score]) -> Done:
         floors={name: digest for name, digest in digests.items() if name in FLOORS},
         methods={
             name: Cost(
-                **measured[name].model_dump(include={"digest", "parameters", "gmacs", "ms"}),
+                **measured[name].model_dump(include={"digest", "parameters", "gmacs", "ms", "run"}),
                 models=len(folders),
                 training=sum(map(seconds, folders)),
                 epoch=sum(map(undisturbed, folders)) / config.epochs,
@@ -235,6 +253,19 @@ def what_was_done(store: Store, seed: Path, scores: Sequence[Score]) -> Done:
             for name, folders in runs.items()
         },
     )
+
+
+def check_budget(runs: Mapping[str, Sequence[Path]], config: TrainConfig) -> None:
+    """Refuse runs of other epochs than the first one's, or of other batches where the entry does not say so."""
+    for name, folders in runs.items():
+        for folder in folders:
+            own = TrainConfig.read(folder / "config.toml")
+            size = ENTRIES[name].batch_size or config.batch_size
+            if (own.epochs, own.batch_size) != (config.epochs, size):
+                raise SystemExit(
+                    f"found {own.epochs} epochs of batches of {own.batch_size} in {folder}; expected "
+                    f"{config.epochs} of {size}, the budget of the others; delete that run and train it again"
+                )
 
 
 def runs_of(seed: Path, name: str) -> list[Path]:

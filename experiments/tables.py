@@ -8,7 +8,7 @@ dataset had, though its test cases do.
 
 import math
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -50,13 +50,22 @@ def tables(kept: Path) -> dict[str, str]:
     """
     scores = [s for s in over_seeds(kept) if s.method not in ABLATION or s.method in (OURS, "w/o PFM")]
     paper = [s for s in scores if s.task in (*ONE_TO_ONE, *MANY_TO_ONE)] or scores
-    found = {"standing": standing(paper), "by_task": _with_verdict(pooled(paper))}
+    found = {"standing": standing(compared(paper)), "by_task": _with_verdict(pooled(paper))}
     for number in (1, 2):
         found[f"table{number}"] = _with_verdict([s for s in paper if min(len(Task.parse(s.task).sources), 2) == number])
     missing = {name: part.never_had for done in read_done(kept).values() for name, part in done.datasets.items()}
     if any(missing.values()):
         found["never_had"] = _with_verdict([s for s in scores if s.target in missing.get(s.dataset, ())])
     return found
+
+
+def compared(scores: Sequence[Score]) -> list[Score]:
+    """Those of the cases that every method of a row has: means, tests and counts are over the same ones."""
+    cases: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for score in scores:
+        cases[score.dataset, score.task][score.method].add(score.case)
+    shared = {place: set.intersection(*methods.values()) for place, methods in cases.items()}
+    return [s for s in scores if s.case in shared[s.dataset, s.task]]
 
 
 def pooled(scores: Sequence[Score]) -> list[Score]:
@@ -81,7 +90,9 @@ def against(scores: Sequence[Score]) -> str:
         found = differences(scores, OURS, measure=measure)
         lines += [
             f"{OURS} minus each method, {measure.upper()}, mean [95 % interval, of one case none]; * where p < 0.05 by "
-            f"the paired Wilcoxon test, corrected after Holm over the {len(found)} comparisons of this table.",
+            f"the paired Wilcoxon test, corrected after Holm over the {len(found)} comparisons of this table, which "
+            "fewer than six cases cannot have. All is over the cases of these trainings, nothing says how much another "
+            "training would differ; an interval of two or three cases is from the lowest to the highest, too narrow.",
             "",
             f"| dataset | task | {' | '.join(others)} |",
             f"| --- | --- |{' ---: |' * len(others)}",
@@ -94,7 +105,7 @@ def against(scores: Sequence[Score]) -> str:
 
 
 def standing(scores: Sequence[Score]) -> str:
-    """In how many rows PMM-Synth is best, or near the best in either sense, and which methods are below a floor."""
+    """In how many rows each method is best, how near PMM-Synth is where it is not, and which are below a floor."""
     lines = []
     for measure in DIGITS:
         found = differences(scores, OURS, measure=measure)
@@ -102,20 +113,22 @@ def standing(scores: Sequence[Score]) -> str:
         table = [row for row in rows(scores) if OURS in row.cells]
         counts = []
         for floors, which in (((), "of the trained methods"), (FLOORS, "with the floors counted")):
-            best = near = level = inside = 0
+            best: Counter[str] = Counter()
+            level = inside = 0
             for row in table:
                 means = {n: c.mean[measure] for n, c in row.cells.items() if n not in FLOORS or n in floors}
                 top = max(means, key=lambda name: means[name])
-                best += top == OURS
-                is_level = top != OURS and found[row.dataset, row.task, top].within
-                is_inside = top != OURS and means[OURS] >= own[row.dataset, row.task, top][0]
-                level, inside, near = level + is_level, inside + is_inside, near + (is_level or is_inside)
+                best[top] += 1
+                if top != OURS:
+                    level += found[row.dataset, row.task, top].within
+                    inside += means[OURS] >= own[row.dataset, row.task, top][0]
             counts.append(
-                f"{which} best in {best} of {len(table)} rows and near the best in {near} more (the interval "
-                f"of the difference to the best includes 0 in {level}, its mean lies within the best one's own "
-                f"interval in {inside})"
+                f"best {which} in {len(table)} rows: {', '.join(f'{n} {c}' for n, c in best.most_common())}; where it "
+                f"is another, the interval of {OURS}'s difference to it includes 0 in {level}, and {OURS}'s mean lies "
+                f"within the own interval of that one in {inside}"
             )
-        lines.append(f"- {measure.upper()}: {OURS} is {', '.join(counts)}. Below a floor: {below(table, measure)}.")
+        lines.append(f"- {measure.upper()}: {'. '.join(c[0].upper() + c[1:] for c in counts)}.")
+        lines.append(f"  Below a floor: {below(table, measure)}.")
     return "\n".join(lines) + "\n"
 
 
@@ -157,6 +170,7 @@ def ablation(scores: Sequence[Score], seconds: Mapping[str, float]) -> Figure:
 
 
 def _with_verdict(scores: Sequence[Score]) -> str:
+    scores = compared(scores)
     return f"{markdown(scores)}\n{standing(scores)}\n{against(scores)}"
 
 

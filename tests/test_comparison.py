@@ -96,6 +96,18 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     scores.write_bytes(b"".join(line for line in lines if b'"dataset":"A"' in line))
     with pytest.raises(SystemExit, match="no score of 1 of 2 test cases, the first B/case03"):
         kept.main(store.root, out, folder)
+    lost = [line for line in lines if not (b'"FTN"' in line and b'"B"' in line and b'"T2->FLAIR"' in line)]
+    assert len(lost) < len(lines)
+    scores.write_bytes(b"".join(lost))
+    kept.main(store.root, out, tmp_path / "lost")  # a task that a method has of no case of a dataset
+    config = out / "seed0" / "runs" / "FTN" / "all" / "config.toml"
+    honest_config = config.read_text()
+    config.write_text(honest_config.replace("epochs = 2", "epochs = 3"))
+    scores.write_bytes(before)
+    with pytest.raises(SystemExit, match=r"found 3 epochs of batches of 2 in .*FTN/all; expected 2 of 2"):
+        kept.main(store.root, out, folder)
+    config.write_text(honest_config)
+    scores.write_bytes(b"".join(line for line in lines if b'"dataset":"A"' in line))
     array = store.root / "B" / "case03" / "images.npy"
     array.write_bytes(array.read_bytes()[:-9])
     assert tyro.cli(comparison.main, args=asked) == 5

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from comparison import ENTRIES
-from kept import Done, averaged, over_seeds, read_done, read_kept
+from kept import Done, averaged, over_seeds, read_done, read_kept, shared_seeds
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from readme import copy_panel
 from tables import ABLATION, DIGITS, OURS, ablation, compared, epoch_seconds, tables
@@ -103,7 +103,7 @@ def setting(seeds: Mapping[int, Done]) -> str:
             + ".",
             f"- Budget: {done.epochs} epochs over the training slices for every method, batch {done.batch_size}, "
             f"preset `small`, {precision}. Weights of the best validation; of models without any the last.",
-            f"- Seeds: {'; '.join(trained)}.",
+            f"- Seeds: {'; '.join(trained)}. Tables are over {', '.join(map(str, shared_seeds(seeds)))}.",
             f"- Steps of a joint model: {done.steps}; of a method with a model per dataset, as many in all.",
             f"- Software: {', '.join(versions)}.",
             f"- Protocol: `{PROTOCOL}`. Networks alone: none is drawn towards regression.",
@@ -142,8 +142,8 @@ def cost(scores: Sequence[Score], seeds: Mapping[int, Done]) -> str:
     table = [row for row in rows([s for s in scores if s.task in ONE_TO_ONE]) if {*trained} <= {*row.cells}]
     means = {n: fmean(row.cells[n].mean["psnr"] for row in table) if table else math.nan for n in trained}
     lines = [
-        f"Quality is the mean over the {len(table)} rows of Table 1 and the seeds of a method; the rest is of its first"
-        " seed. Time per slice: 16 slices at once; training: the steps of all models, other work beside it.",
+        f"Quality is the mean over the {len(table)} rows of Table 1 that all methods have; the rest is of a method's "
+        "first seed. Time per slice: 16 slices at once; training: the steps of all models, other work beside it.",
         "",
         "| method | models | parameters, M | GMACs a slice | ms a slice | training | PSNR, dB |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

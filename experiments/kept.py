@@ -151,12 +151,19 @@ def read_kept(kept: Path) -> dict[int, list[Score]]:
 
 
 def over_seeds(kept: Path) -> list[Score]:
-    """The scores of each case, averaged over the seeds that have it; methods in the order of ENTRIES."""
-    return averaged(read_kept(kept).values())
+    """The scores of each case, averaged over the seeds of `shared_seeds`; methods in the order of ENTRIES."""
+    found = read_kept(kept)
+    return averaged(found[seed] for seed in shared_seeds(read_done(kept)))
+
+
+def shared_seeds(seeds: Mapping[int, Done]) -> list[int]:
+    """Those that have every method, so that none is averaged over more trainings than another; all if there is none."""
+    every = {name for done in seeds.values() for name in done.methods}
+    return [seed for seed, done in seeds.items() if done.methods.keys() == every] or list(seeds)
 
 
 def averaged(seeds: Iterable[Sequence[Score]]) -> list[Score]:
-    """The same of the scores of some seeds."""
+    """The scores of each case, averaged over those of these seeds that have it."""
     found: dict[tuple[str, ...], list[Score]] = defaultdict(list)
     for scores in seeds:
         for score in scores:

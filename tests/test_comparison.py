@@ -76,7 +76,7 @@ def test_the_same_budget_for_all_and_nothing_twice(tmp_path: Path, monkeypatch: 
     assert "A 2/1/1; B 2/1/1" in page
     assert "Budget: 2 epochs over the training slices for every method, batch 2" in page
     assert f"Steps of a joint model: {last['FTN/all']};" in page
-    assert "- Seeds: 0 (MM-GAN, FTN, PMM-Synth)." in page
+    assert "- Seeds: 0 (MM-GAN, FTN, PMM-Synth). Tables are over 0." in page
     assert (folder / "table1.md").read_text() in page
     assert f"## Over both tables\n\n{(folder / 'standing.md').read_text()}" in page
     assert "Fig. 2d" not in page, "two of its variants are no ablation"

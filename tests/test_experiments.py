@@ -157,11 +157,23 @@ def test_costs_are_of_the_first_seed_that_has_a_method(tmp_path: Path) -> None:
         rows = [score_row(n, c, 30.0 + seed - (n == "FTN"), "T1->T1C") for n in names for c in range(2)]
         write_kept(tmp_path, seed, rows, training=60.0 * (1 + seed))
     text = comparison_page.cost(kept.over_seeds(tmp_path), kept.read_done(tmp_path))
-    assert text.startswith(
-        "Quality is the mean over the 1 rows of Table 1 and the seeds of a method; the rest is of its"
-    )
-    assert "| FTN | 1 | 0.00 | 0.50 | 2.0 | 1:00 | 29.50 |" in text
-    assert "| PMM-Synth | 1 | 0.00 | 0.50 | 2.0 | 2:00 | 31.50 |" in text
+    assert text.startswith("Quality is the mean over the 1 rows of Table 1 that all methods have; the rest is of a")
+    assert "| FTN | 1 | 0.00 | 0.50 | 2.0 | 1:00 | 30.00 |" in text
+    assert "| PMM-Synth | 1 | 0.00 | 0.50 | 2.0 | 2:00 | 31.00 |" in text
+
+
+@pytest.mark.usefixtures("scripts")
+def test_no_method_is_averaged_over_more_trainings_than_another(tmp_path: Path) -> None:
+    import comparison_page
+    import kept
+
+    for seed, names in enumerate((["FTN", "PMM-Synth"], ["PMM-Synth"])):
+        write_kept(tmp_path, seed, [score_row(n, 0, 30.0 + seed, "T1->T1C") for n in names])
+    assert {(s.method, s.psnr) for s in kept.over_seeds(tmp_path)} == {("FTN", 30.0), ("PMM-Synth", 30.0)}
+    said = "- Seeds: 0, 1 (PMM-Synth); 0 (FTN). Tables are over 0."
+    assert said in comparison_page.setting(kept.read_done(tmp_path))
+    (tmp_path / "seed0.json").unlink()
+    assert {(s.method, s.psnr) for s in kept.over_seeds(tmp_path)} == {("PMM-Synth", 31.0)}
 
 
 @pytest.mark.usefixtures("scripts")

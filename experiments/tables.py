@@ -49,7 +49,7 @@ def tables(kept: Path) -> dict[str, str]:
     Of the paper's tasks, if the cohort has any of them; else of all that were scored.
     """
     scores = [s for s in over_seeds(kept) if s.method not in ABLATION or s.method in (OURS, "w/o PFM")]
-    paper = [s for s in scores if s.task in (*ONE_TO_ONE, *MANY_TO_ONE)] or scores
+    paper = of_the_paper(scores)
     found = {"standing": standing(compared(paper)), "by_task": _with_verdict(pooled(paper))}
     for number in (1, 2):
         found[f"table{number}"] = _with_verdict([s for s in paper if min(len(Task.parse(s.task).sources), 2) == number])
@@ -57,6 +57,11 @@ def tables(kept: Path) -> dict[str, str]:
     if any(missing.values()):
         found["never_had"] = _with_verdict([s for s in scores if s.target in missing.get(s.dataset, ())])
     return found
+
+
+def of_the_paper(scores: Sequence[Score]) -> list[Score]:
+    """Those of the paper's tasks; all of them if there are none."""
+    return [s for s in scores if s.task in (*ONE_TO_ONE, *MANY_TO_ONE)] or list(scores)
 
 
 def compared(scores: Sequence[Score]) -> list[Score]:
@@ -145,21 +150,21 @@ def below(table: Sequence[Row], measure: Measure) -> str:
 
 
 def ablation(scores: Sequence[Score], seconds: Mapping[str, float]) -> Figure:
-    """Mean over rows of each variant, and the time of one epoch."""
+    """Mean over the rows of both tables of each variant, and the time of one epoch."""
     names = [name for name in ABLATION if name in columns(scores) and name in seconds]
-    table = [row for row in rows([s for s in scores if s.method in names], PROTOCOL) if set(names) <= set(row.cells)]
+    own = [s for s in of_the_paper(scores) if s.method in names]
+    table = [row for row in rows(own, PROTOCOL) if set(names) <= set(row.cells)]
     shown = [name.replace(", ", "\n").replace("w/o PFM", "w/o\nPFM") for name in names]
     figure = Figure(figsize=(15, 4), layout="constrained")
     axes = figure.subplots(1, 3)
     for axis, measure in zip(axes, DIGITS, strict=False):
         values = [fmean(row.cells[name].mean[measure] for row in table) for name in names]
-        axis.bar(shown, values, color="#4c78a8")
-        spread = max(values) - min(values) or 1.0
-        axis.set(
-            title=f"{measure.upper()}, mean of {len(table)} rows",
-            ylim=(min(values) - spread, max(values) + spread / 2),
-        )
-        axis.bar_label(axis.containers[0], [f"{v:.{DIGITS[measure]}f}" for v in values])
+        axis.plot(shown, values, "o", color="#4c78a8", markersize=9)  # bars would have to begin at 0
+        axis.set(title=f"{measure.upper()}, mean of {len(table)} rows")
+        axis.margins(x=0.1, y=0.25)
+        for place, value in enumerate(values):
+            label = f"{value:.{DIGITS[measure]}f}"
+            axis.annotate(label, (place, value), (0, 9), textcoords="offset points", ha="center")
     times = [seconds[name] for name in names]
     axes[2].bar(shown, times, color="#f58518")
     axes[2].set(title="seconds per epoch", ylim=(0, 1.12 * max(times)))

@@ -27,7 +27,6 @@ from pmmsynth.evaluate.compute import read_costs
 from pmmsynth.evaluate.score import cases_of
 from pmmsynth.metrics import PROTOCOL
 from pmmsynth.modality import Task
-from pmmsynth.model import read_card
 from pmmsynth.record import read_record
 from pmmsynth.store import Store
 from pmmsynth.train import TrainConfig
@@ -281,16 +280,15 @@ def runs_of(seed: Path, name: str) -> list[Path]:
 
 
 def steps_of(run: Path) -> int:
-    """Steps of a model, to its end."""
-    training = read_card(run / "model").training
-    return training["steps"] * training["epochs"] // training["epoch"]
+    """Steps of a training, to its end."""
+    return max(row["global_step"] for row in read_record(run / "metrics.jsonl"))
 
 
 def undisturbed(run: Path) -> float:
     """Seconds all steps of a run would take at the pace of its quickest tenth."""
     rows = read_record(run / "metrics.jsonl")
     paces = [row["seconds_per_step"] for row in rows if "seconds_per_step" in row]
-    return float(np.quantile(paces, 0.1)) * max(row["global_step"] for row in rows)
+    return float(np.quantile(paces, 0.1)) * steps_of(run)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ from pmmsynth.modality import Task
 from pmmsynth.verb import ending
 
 OURS = "PMM-Synth"
-ABLATION = ("w/o PFM, per dataset", "w/o PFM", "PMM-Synth, B = 1", OURS, "PMM-Synth, B = 16")
-"""Fig. 2d, from left to right; the usual batch of preset `small` is 4."""
+ABLATION = ("w/o PFM, per dataset", "w/o PFM", "PMM-Synth, B = 1", OURS, "PMM-Synth, B = 16", "w/o shortcut")
+"""Fig. 2d, from left to right, and what we added to the network; the usual batch of preset `small` is 4."""
 DIGITS: dict[Measure, int] = {"psnr": 2, "ssim": 3}
 
 
@@ -154,7 +154,7 @@ def ablation(scores: Sequence[Score], seconds: Mapping[str, float]) -> Figure:
     names = [name for name in ABLATION if name in columns(scores) and name in seconds]
     own = [s for s in of_the_paper(scores) if s.method in names]
     table = [row for row in rows(own, PROTOCOL) if set(names) <= set(row.cells)]
-    shown = [name.replace(", ", "\n").replace("w/o PFM", "w/o\nPFM") for name in names]
+    shown = [name.replace(", ", "\n").replace("w/o ", "w/o\n") for name in names]
     figure = Figure(figsize=(15, 4), layout="constrained")
     axes = figure.subplots(1, 3)
     for axis, measure in zip(axes, DIGITS, strict=False):

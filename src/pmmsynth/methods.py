@@ -89,6 +89,11 @@ METHODS: dict[str, Method] = {
         small={"width": 16},
         tiny={"width": 4, "residual_blocks": 1, "embedding": 8},
     ),
+    "PMM-Synth w/o shortcut": Method(
+        PMMSynthArchitecture(shortcut=False),
+        small={"width": 16},
+        tiny={"width": 4, "residual_blocks": 1, "embedding": 8},
+    ),
     OURS: Method(
         PMMSynthArchitecture(),
         small={"width": 16},

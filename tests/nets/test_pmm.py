@@ -88,6 +88,21 @@ def test_hardly_any_brain_is_finite(generator: PMMSynth) -> None:
     assert made.abs().max() < 100
 
 
+def test_the_shortcut_is_added_to_the_streams_and_may_be_left_out(generator: PMMSynth) -> None:
+    plain = PMMSynth(modalities=4, width=4, residual_blocks=1, embedding=8, shortcut=False)
+    own = generator.state_dict()
+    plain.load_state_dict({name: value for name, value in own.items() if not name.startswith("shortcut.")})
+    images = torch.rand(2, 4, 16, 16)
+    assert torch.equal(plain(images, mask(0, 2), N, mask(3)), generator(images, mask(0, 2), N, mask(3))), "at the start"
+    assert generator.shortcut is not None
+    with torch.no_grad():
+        generator.shortcut.heads[3].weight.zero_()
+        generator.shortcut.heads[3].bias.copy_(torch.tensor([0.5, 9.0, 0.25, 9.0, 0.125]))
+    added = generator(images, mask(0, 2), N, mask(3)) - plain(images, mask(0, 2), N, mask(3))
+    torch.testing.assert_close(added[:, 3], 0.5 * images[:, 0] + 0.25 * images[:, 2] + 0.125)
+    assert not added[:, :3].any()
+
+
 def test_no_gradient_reaches_a_stream_without_part(generator: PMMSynth) -> None:
     generator(torch.rand(1, 4, 16, 16), mask(0), N, mask(1)).sum().backward()
     assert all(p.grad is None for i in (1, 2, 3) for p in generator.specific[i].parameters())

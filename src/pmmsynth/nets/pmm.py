@@ -29,6 +29,7 @@ class PMMSynth(Generator):
         residual_blocks: Per stream, at the coarsest scale.
         embedding: Length of D_emb.
         personalized: False gives every dataset the embedding of the first, so that PFM says the same of all.
+        shortcut: False leaves the linear shortcut out, which the paper does not have.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class PMMSynth(Generator):
         residual_blocks: int = 3,
         embedding: int = 64,
         personalized: bool = True,
+        shortcut: bool = True,
     ) -> None:
         super().__init__()
         self.personalized = personalized
@@ -47,7 +49,7 @@ class PMMSynth(Generator):
         self.common = EncodingStream(modalities, **sizes)
         self.specific = nn.ModuleList(EncodingStream(1, **sizes) for _ in range(modalities))
         self.unify = nn.ModuleList(FeatureUnification(n * width) for n in (1, 2, 4))
-        self.shortcut = LinearShortcut(modalities, embedding=embedding)
+        self.shortcut = LinearShortcut(modalities, embedding=embedding) if shortcut else None
         self.decoders = nn.ModuleList(DecodingStream(**sizes) for _ in range(modalities))
         channels_last(self)
 
@@ -71,8 +73,10 @@ class PMMSynth(Generator):
         outputs = torch.zeros_like(given)
         condition = torch.tensor([i in sources for i in range(given.shape[1])])
         for i in targets:
-            linear = self.shortcut(given, condition, i, embedding, head)
-            outputs[:, i : i + 1] = linear + self.decoders[i](unified, embedding, head)
+            image = self.decoders[i](unified, embedding, head)
+            if self.shortcut:
+                image = image + self.shortcut(given, condition, i, embedding, head)
+            outputs[:, i : i + 1] = image
         return outputs
 
 
@@ -82,6 +86,7 @@ class PMMSynthArchitecture(Architecture):
     residual_blocks: int = Field(default=3, ge=0, le=64)
     embedding: int = Field(default=64, ge=1, le=4096)
     personalized: bool = True
+    shortcut: bool = True
 
     def build(self, *, modalities: int, datasets: int, matrix: int) -> PMMSynth:
         """The network; it takes any number of datasets and any size of slices."""

@@ -155,7 +155,7 @@ def ablation(scores: Sequence[Score], seconds: Mapping[str, float]) -> Figure:
     own = [s for s in of_the_paper(scores) if s.method in names]
     table = [row for row in rows(own, PROTOCOL) if set(names) <= set(row.cells)]
     shown = [name.replace(", ", "\n").replace("w/o ", "w/o\n") for name in names]
-    figure = Figure(figsize=(15, 4), layout="constrained")
+    figure = Figure(figsize=(17, 4), layout="constrained")
     axes = figure.subplots(1, 3)
     for axis, measure in zip(axes, DIGITS, strict=False):
         values = [fmean(row.cells[name].mean[measure] for row in table) for name in names]
@@ -170,7 +170,7 @@ def ablation(scores: Sequence[Score], seconds: Mapping[str, float]) -> Figure:
     axes[2].set(title="seconds per epoch", ylim=(0, 1.12 * max(times)))
     axes[2].bar_label(axes[2].containers[0], [f"{t:.0f}" for t in times])
     for axis in axes:
-        axis.tick_params("x", labelsize=9)
+        axis.tick_params("x", labelsize=8)
     return figure
 
 
